@@ -1,0 +1,130 @@
+"""Objects from a checked config. Paddle is imported where it is first needed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from paddle_mobileseg.config.checks import join
+from paddle_mobileseg.config.components import find_component, is_component
+from paddle_mobileseg.config.parameter_groups import parameter_groups
+
+if TYPE_CHECKING:
+    from paddle import nn
+    from paddle.optimizer import Optimizer
+    from paddle.optimizer.lr import LRScheduler
+
+    from paddle_mobileseg.config.load import Config
+
+_LOGGER = logging.getLogger("paddle_mobileseg")
+_PADDLE_OPTIMIZERS = ("SGD", "Momentum", "Adam", "AdamW")
+
+
+def component(spec: dict[str, Any], path: str = "") -> Any:
+    """The object that ``spec`` (``type`` and arguments) describes, components among its arguments built first.
+
+    Raises:
+        ValueError: no such component, or its constructor refuses an argument; the message names ``path`` and type.
+    """
+    cls = find_component(spec, path)
+    arguments = {key: _built(value, join(path, key)) for key, value in spec.items() if key != "type"}
+    try:
+        return cls(**arguments)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise ValueError(f"{path or 'component'} ({spec['type']}): {error}") from error
+
+
+def model(cfg: Config) -> nn.Layer:
+    """The network, with what ``pretrained`` names loaded."""
+    return component(cfg.model, "model")
+
+
+def dataset(cfg: Config, split: str) -> Any:
+    """The dataset of ``split`` (``train``, ``val`` or ``test``), in that mode unless the config names another.
+
+    Raises:
+        ValueError: the config has no such section, or the data are not as they should be.
+        OSError: files are missing.
+    """
+    name = f"{split}_dataset"
+    if name not in cfg.data:
+        raise ValueError(f"the config has no {name}; add the section to it")
+    return component({"mode": split, **getattr(cfg, name)}, name)
+
+
+def losses(cfg: Config, section: str = "loss") -> list[tuple[float, nn.Layer]]:
+    """``(coefficient, loss)`` for each of the model's logits, in order. A MixedLoss stays one loss.
+
+    Args:
+        section: ``loss`` or ``distill_loss``.
+    """
+    described = getattr(cfg, section)
+    if not described:
+        raise ValueError(f"the config has no {section}; add the section to it")
+    layers = [component(spec, join(section, "types", index)) for index, spec in enumerate(described["types"])]
+    return list(zip(described["coef"], layers, strict=True))
+
+
+def lr_scheduler(cfg: Config) -> LRScheduler:
+    """The learning rate by iteration, with a linear warm-up where ``warmup_iters`` is given.
+
+    ``PolynomialDecay`` reaches its end after ``iters - warmup_iters`` steps unless ``decay_steps`` says otherwise.
+    """
+    from paddle.optimizer import lr
+
+    arguments = cfg.lr_scheduler
+    name = arguments.pop("type")
+    warmup_iters = arguments.pop("warmup_iters", 0)
+    warmup_start_lr = arguments.pop("warmup_start_lr", 0.0)
+    if warmup_iters >= cfg.iters:
+        _LOGGER.warning(
+            "lr_scheduler.warmup_iters (%d) is not below iters (%d): training is all warm-up", warmup_iters, cfg.iters
+        )
+    if name == "PolynomialDecay":
+        arguments.setdefault("decay_steps", max(cfg.iters - warmup_iters, 1))
+    try:
+        scheduler = getattr(lr, name)(**arguments)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise ValueError(f"lr_scheduler ({name}): {error}") from error
+    if warmup_iters == 0:
+        return scheduler
+    end_lr = float(arguments.get("learning_rate", scheduler.get_lr()))
+    return lr.LinearWarmup(scheduler, warmup_steps=warmup_iters, start_lr=warmup_start_lr, end_lr=end_lr)
+
+
+def optimizer(cfg: Config, model: nn.Layer, learning_rate: LRScheduler | float) -> Optimizer:
+    """The optimizer over the model's trainable parameters, grouped as ``custom_cfg`` says.
+
+    ``SGD``, ``Momentum``, ``Adam`` and ``AdamW`` are Paddle's own; any other type is PaddleSeg's.
+
+    Raises:
+        ValueError: the model has no trainable parameter, or the optimizer refuses an argument.
+    """
+    import paddle
+
+    arguments = cfg.optimizer
+    name = arguments["type"]
+    if name not in _PADDLE_OPTIMIZERS:
+        return component(arguments, "optimizer")(model, learning_rate)
+    del arguments["type"]
+    clip = arguments.pop("grad_clip_cfg", None)
+    default_decay = 0.01 if name == "AdamW" else None
+    weight_decay = arguments.pop("weight_decay", default_decay)
+    weight_decay = None if weight_decay is None else float(weight_decay)
+    groups = parameter_groups(model, arguments.pop("custom_cfg", None) or [], weight_decay)
+    if clip is not None:
+        arguments["grad_clip"] = getattr(paddle.nn, clip.pop("name"))(**clip)
+    if weight_decay is not None:
+        arguments["weight_decay"] = weight_decay
+    try:
+        return getattr(paddle.optimizer, name)(learning_rate=learning_rate, parameters=groups, **arguments)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise ValueError(f"optimizer ({name}): {error}") from error
+
+
+def _built(value: Any, path: str) -> Any:
+    if is_component(value):
+        return component(value, path)
+    if isinstance(value, list):
+        return [component(item, join(path, index)) if is_component(item) else item for index, item in enumerate(value)]
+    return value

@@ -1,0 +1,7 @@
+"""Losses of the recipes, in the place of PaddleSeg's (several of which fail or mislead on today's Paddle)."""
+
+from paddle_mobileseg.losses.cross_entropy import CrossEntropyLoss
+from paddle_mobileseg.losses.lovasz import LovaszSoftmaxLoss
+from paddle_mobileseg.losses.mixed import MixedLoss
+
+__all__ = ["CrossEntropyLoss", "LovaszSoftmaxLoss", "MixedLoss"]

@@ -1,0 +1,5 @@
+"""Quality of label maps."""
+
+from paddle_mobileseg.metrics.confusion import ConfusionMatrix, Scores
+
+__all__ = ["ConfusionMatrix", "Scores"]

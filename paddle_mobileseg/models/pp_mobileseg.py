@@ -1,0 +1,81 @@
+"""PP-MobileSeg (arXiv 2304.05152): StrideFormer, one light head, and VIM when it is exported."""
+
+from __future__ import annotations
+
+import logging
+
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+from paddle_mobileseg import registry
+from paddle_mobileseg.layers import ConvBNAct
+from paddle_mobileseg.weights import load_weights
+
+_LOGGER = logging.getLogger("paddle_mobileseg")
+
+
+class PPMobileSegHead(nn.Layer):
+    """``[N, C, h, w]`` to logits ``[N, num_classes, h, w]``: depthwise or pointwise fusion, channel dropout,
+    classifier."""
+
+    def __init__(self, num_classes: int, in_channels: int, use_dw: bool = True, dropout_ratio: float = 0.1) -> None:
+        super().__init__()
+        self.linear_fuse = ConvBNAct(in_channels, in_channels, groups=in_channels if use_dw else 1, act="relu")
+        self.dropout = nn.Dropout2D(dropout_ratio)
+        self.conv_seg = nn.Conv2D(in_channels, num_classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv_seg(self.dropout(self.linear_fuse(x)))
+
+
+@registry.register("models")
+class PPMobileSeg(nn.Layer):
+    """PP-MobileSeg.
+
+    Args:
+        num_classes: classes of the logits.
+        backbone: a layer with ``feat_channels`` that gives one map, such as ``MobileSeg_Base`` or ``MobileSeg_Tiny``.
+        head_use_dw: depthwise fusion in the head (as published) instead of pointwise.
+        align_corners: of the last upsampling.
+        pretrained: weights of the whole network: a path or URL.
+        upsample: accepted for PaddleSeg's YAMLs (``intepolate``, ``interpolate`` or ``vim``) and without effect: how
+        labels
+            are made at the end is an argument of the exporter (``--output_op``).
+
+    Attributes:
+        num_train_logits: logits that ``forward`` gives in training mode (1).
+        size_divisor: sizes of input that keep every map exact are multiples of this; others work too.
+    """
+
+    num_train_logits = 1
+    size_divisor = 32
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: nn.Layer,
+        head_use_dw: bool = True,
+        align_corners: bool = False,
+        pretrained: str | None = None,
+        upsample: str = "interpolate",
+    ) -> None:
+        super().__init__()
+        if upsample not in ("intepolate", "interpolate", "vim"):
+            raise ValueError(f"upsample is {upsample!r}; expected 'interpolate' or 'vim'")
+        if upsample == "vim":
+            _LOGGER.warning("model.upsample: vim has no effect here; export with --output_op vim to get it")
+        self.num_classes = num_classes
+        self.align_corners = align_corners
+        self.backbone = backbone
+        self.decode_head = PPMobileSegHead(num_classes, backbone.feat_channels[0], head_use_dw)
+        if pretrained is not None:
+            load_weights(self, pretrained)
+
+    def low_logits(self, x: Tensor) -> Tensor:
+        """Logits before the last upsampling, ``[N, num_classes, H / 16, W / 16]`` (Tiny) or ``/ 8`` (Base)."""
+        return self.decode_head(self.backbone(x))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """``[N, 3, H, W]`` float, normalised RGB, to a list of one tensor of logits ``[N, num_classes, H, W]``."""
+        logits = self.low_logits(x)
+        return [F.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=self.align_corners)]

@@ -1,0 +1,42 @@
+"""mmsegmentation's parameter names of PP-MobileSeg as PaddleSeg's. No tensor changes its shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+# Applied in this order to every name; each is one rule of the two code bases' difference.
+_RULES: tuple[tuple[str, str], ...] = (
+    (r"\.running_mean$", "._mean"),
+    (r"\.running_var$", "._variance"),
+    (r"(smb1\.conv)\.conv\.", r"\1.c."),
+    (r"((?:expand|bottleneck|linear)_conv)\.conv\.", r"\1.c."),
+    (r"(mid_se)\.conv_act([12])\.conv\.", r"\1.conv\2."),
+    (r"(attn\.(?:to_q|to_k|to_v|dwconv|pwconv))\.conv\.", r"\1.c."),
+    (r"(attn\.(?:proj|proj_encode_row|proj_encode_column))\.conv\.", r"\1.1.c."),
+    (r"(attn\.(?:proj|proj_encode_row|proj_encode_column))\.bn\.", r"\1.1.bn."),
+    (r"(attn\.stride_conv)\.conv\.", r"\1.0."),
+    (r"(attn\.stride_conv)\.bn\.", r"\1.1."),
+    (r"(mlp\.fc[12])\.conv\.", r"\1.c."),
+    (r"(mlp\.dwconv)\.conv\.", r"\1."),
+)
+
+
+def to_paddleseg_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rename a torch state_dict; counters of seen batches, which Paddle does not keep, are left out.
+
+    Raises:
+        ValueError: two names become one.
+    """
+    renamed: dict[str, np.ndarray] = {}
+    for name, array in state.items():
+        if name.endswith(".num_batches_tracked"):
+            continue
+        for pattern, replacement in _RULES:
+            name = re.sub(pattern, replacement, name)
+        if name in renamed:
+            raise ValueError(f"two tensors of the file would both be called {name}")
+        renamed[name] = array
+    return renamed

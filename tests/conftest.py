@@ -1,0 +1,48 @@
+"""What all tests share: environment of the frameworks, and the folder with reference data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Read by the frameworks when they are first imported, which may be while tests are collected.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("GLOG_minloglevel", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """PaddleSeg makes folders below SEG_HOME when imported: keep them out of the home folder."""
+    if "SEG_HOME" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="paddleseg-home-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ["SEG_HOME"] = folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the working tree."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder with CamVid and the reference tensors: MOBILESEG_SHARED, or ``shared`` beside the working tree."""
+    folder = Path(os.environ.get("MOBILESEG_SHARED", REPOSITORY.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"needs reference data: {folder} does not exist (set MOBILESEG_SHARED)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def quiet_paddleseg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PaddleSeg's logger prints warnings and errors only. Does not import PaddleSeg where a test does not."""
+    if "paddleseg" in sys.modules:
+        monkeypatch.setattr("paddleseg.utils.logger.log_level", 1)
