@@ -50,8 +50,7 @@ class Evaluation:
             table.add_row([name, *("absent" if math.isnan(v) else f"{v:.4f}" for v in (iou, dice))])
         s = self.scores
         means = f"mIoU {s.miou:.4f}   accuracy {s.accuracy:.4f}   kappa {s.kappa:.4f}   dice {s.dice:.4f}"
-        return f"{table.get_string()}
-{means}   images {self.images}"
+        return f"{table.get_string()}\n{means}   images {self.images}"
 
 
 def evaluate(

@@ -47,7 +47,7 @@ def infer_labels(
 
 
 def restore_size(logits: Tensor, trans_info: TransInfo) -> Tensor:
-    """Undo preprocessing's resizing (bilinear) and padding (cropping), last step first: ``[N, C, h, w] -> [N, C, H, W]``."""
+    """Undo resizing (bilinear) and padding (cropping), last step first: ``[N, C, h, w] -> [N, C, H, W]``."""
     for step, (height, width) in reversed(list(trans_info)):
         if step == "padding":
             logits = logits[:, :, :height, :width]

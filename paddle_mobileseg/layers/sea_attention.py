@@ -101,7 +101,7 @@ class SeaAttention(nn.Layer):
         return out
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Softmax attention along one axis: q, k ``[N, heads * key_dim, n]``; v, result ``[N, heads * value_dim, n]``."""
+        """Attention along one axis: q, k ``[N, heads * key_dim, n]``; v, result ``[N, heads * value_dim, n]``."""
         q = q.reshape([0, self.num_heads, self.key_dim, -1]).transpose([0, 1, 3, 2])
         k = k.reshape([0, self.num_heads, self.key_dim, -1])
         v = v.reshape([0, self.num_heads, self.value_dim, -1]).transpose([0, 1, 3, 2])
