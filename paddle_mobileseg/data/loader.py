@@ -1,0 +1,147 @@
+"""Batches for training and single samples for evaluation, as NumPy arrays.
+
+What an iteration sees is a function of (seed, iteration) alone: not of the number of workers, nor of where
+training was interrupted. Errors come out in the calling process, for any number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from paddle_mobileseg.data.datasets import seeded
+from paddle_mobileseg.data.workers import ordered_map
+
+Batch = dict[str, Any]
+
+
+def train_batches(
+    dataset: Any, batch_size: int, iters: int, seed: int, start_iter: int = 0, num_workers: int = 0
+) -> Iterator[Batch]:
+    """Batches start_iter .. iters-1 of an endless training run.
+
+    Every epoch is shuffled anew, from (seed, epoch); what remains of it below one batch is left out. Every
+    image's augmentation depends on (seed, epoch, its index) only.
+
+    Args:
+        dataset: of this project, or any of PaddleSeg's.
+        iters: number of the last batch plus one.
+        start_iter: number of the first batch.
+        num_workers: processes that read and transform; 0: none but this one.
+
+    Yields:
+        ``img`` float32 [N, C, H, W]; ``label`` int64 [N, H, W]; ``files``: list of N image paths.
+
+    Raises:
+        ValueError: at once: a wrong argument, or a data set smaller than one batch; later: a file that cannot be
+            used (named), or images of different sizes after the transforms.
+        ChildProcessError: a worker died.
+    """
+    for name, value, least in (("batch_size", batch_size, 1), ("iters", iters, 0), ("start_iter", start_iter, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, but got {value!r}")
+    if len(dataset) < batch_size:
+        raise ValueError(
+            f"the training data has {len(dataset)} images, fewer than one batch of {batch_size}: "
+            "set batch_size lower or add images"
+        )
+    return ordered_map(_TrainBatch(dataset, batch_size, seed), start_iter, iters, num_workers)
+
+
+def eval_samples(dataset: Any, num_workers: int = 0) -> Iterator[Batch]:
+    """All samples of a data set in order, one by one.
+
+    Yields:
+        ``img`` float32 [1, C, h, w]; ``label`` integers [H, W] at the original size (None without a label file);
+        ``trans_info``: list of ("resize" | "padding", (height, width)); ``file``: the image's path.
+
+    Raises:
+        ValueError: a file that cannot be used (named).
+        ChildProcessError: a worker died.
+    """
+    return ordered_map(_EvalSample(dataset), 0, len(dataset), num_workers)
+
+
+def draw_sample(dataset: Any, index: int, seed: int) -> dict[str, Any]:
+    """One sample of a data set of this project, or of PaddleSeg's in the same form: reproducible, errors named.
+
+    Returns:
+        dict with ``img`` float32 [C, H, W], ``label`` integers [H, W] (where there is one), ``trans_info``, ``file``.
+
+    Raises:
+        ValueError: the data set could not give this sample.
+    """
+    if hasattr(dataset, "sample"):
+        return dataset.sample(index, seed)
+    files = getattr(dataset, "file_list", None)
+    file = str(files[index][0]) if files else f"sample {index}"
+    with seeded(seed):
+        try:
+            sample = dict(dataset[index])
+        except Exception as error:  # upstream fails in many ways, none of which names the file
+            raise ValueError(f"{file}: {type(dataset).__name__} cannot read it: {error}") from error
+    if sample.get("label") is not None:
+        label = np.asarray(sample["label"])
+        sample["label"] = label[0] if label.ndim == 3 else label
+    return {**sample, "img": np.asarray(sample["img"], dtype=np.float32), "file": file}
+
+
+@dataclass(frozen=True)
+class _TrainBatch:
+    """Iteration number -> batch."""
+
+    dataset: Any
+    batch_size: int
+    seed: int
+
+    def __call__(self, iteration: int) -> Batch:
+        epoch, batch = divmod(iteration, len(self.dataset) // self.batch_size)
+        order = np.random.default_rng(_entropy(self.seed, epoch)).permutation(len(self.dataset))
+        chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+        samples = [draw_sample(self.dataset, i, _sample_seed(self.seed, epoch, i)) for i in chosen]
+        return _collate(samples)
+
+
+@dataclass(frozen=True)
+class _EvalSample:
+    """Index -> sample."""
+
+    dataset: Any
+
+    def __call__(self, index: int) -> Batch:
+        sample = draw_sample(self.dataset, index, _sample_seed(0, 0, index))
+        return {
+            "img": sample["img"][None],
+            "label": sample.get("label"),
+            "trans_info": sample["trans_info"],
+            "file": sample["file"],
+        }
+
+
+def _collate(samples: list[dict[str, Any]]) -> Batch:
+    first = samples[0]
+    for sample in samples:
+        if sample.get("label") is None:
+            raise ValueError(f"{sample['file']}: no label; training needs one for every image")
+        if sample["img"].shape != first["img"].shape or sample["label"].shape != first["img"].shape[1:]:
+            raise ValueError(
+                f"after the transforms, {sample['file']} has image {list(sample['img'].shape)} and label "
+                f"{list(sample['label'].shape)}, {first['file']} image {list(first['img'].shape)}: a batch needs one "
+                "size; end the train transforms with RandomPaddingCrop or Resize (and use mode: train)"
+            )
+    return {
+        "img": np.stack([sample["img"] for sample in samples]),
+        "label": np.stack([sample["label"] for sample in samples]).astype(np.int64),
+        "files": [sample["file"] for sample in samples],
+    }
+
+
+def _entropy(*numbers: int) -> list[int]:
+    return [number % 2**64 for number in numbers]  # SeedSequence takes no negative numbers
+
+
+def _sample_seed(seed: int, epoch: int, index: int) -> int:
+    return int(np.random.SeedSequence(_entropy(seed, epoch, index)).generate_state(1)[0])

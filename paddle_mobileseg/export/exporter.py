@@ -1,0 +1,265 @@
+"""Export: one checkpoint to one bundle, proved before it takes its place."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+
+import paddle_mobileseg
+from paddle_mobileseg.data.preprocess import Preprocess
+from paddle_mobileseg.data.reading import read_image
+from paddle_mobileseg.engine.checkpoint import Checkpoint
+from paddle_mobileseg.engine.opening import build_network
+from paddle_mobileseg.export import onnx_convert, parity
+from paddle_mobileseg.export.request import (
+    BACKEND_OF,
+    check_request,
+    check_target,
+    checked_shape,
+    deploy_transforms,
+    describe_normalization,
+)
+from paddle_mobileseg.export.static import GRAPH, INPUT_NAME, WEIGHTS, DeployNetwork, eval_mode, save_static
+from paddle_mobileseg.files import atomic_path
+from paddle_mobileseg.runtime.bundle import GOLDEN, Bundle, describe_files, load_bundle, write_manifest
+from paddle_mobileseg.runtime.session import Session, available_backends
+
+_LOGGER = logging.getLogger("paddle_mobileseg")
+
+# Golden tensors of one bundle; logits of large images would fill a phone.
+_MAX_GOLDEN_BYTES = 64 * 2**20
+_PACKAGES = ("paddlepaddle", "paddleseg", "paddle2onnx", "onnx", "onnxruntime", "numpy", "opencv-python-headless")
+_OUTPUT_KINDS = {"none": "logits", "softmax": "probabilities", "argmax": "labels", "vim": "labels"}
+
+
+def export_checkpoint(
+    checkpoint: Checkpoint,
+    save_dir: str | Path,
+    output_op: str = "argmax",
+    input_shape: Sequence[int | None] | None = None,
+    formats: Sequence[str] = ("paddle", "onnx"),
+    calib_images: Sequence[np.ndarray] | None = None,
+    tolerance: parity.Tolerance | None = None,
+    command: str | None = None,
+) -> Bundle:
+    """Write a bundle and prove that its files give what the checkpoint's network gives.
+
+    Everything is written beside ``save_dir`` under a temporary name, and takes its place only if parity holds; a
+    bundle that is there already is kept until then.
+
+    Args:
+        checkpoint: what to export.
+        save_dir: the bundle's folder: new, empty, or a bundle to replace.
+        output_op: what the graph gives: ``none`` (logits), ``softmax``, ``argmax`` or ``vim`` (int32 labels).
+        input_shape: [N, C, H, W], -1 or ``None`` for any; ``None`` as a whole: all but the channels. With H and W
+            fixed, images are resized to that size; otherwise they go through evaluation's transforms.
+        formats: some of ``paddle`` and ``onnx``.
+        calib_images: ``[H, W, 3]`` uint8 RGB images for parity; by default those stored with the checkpoint.
+        tolerance: of parity.
+        command: that repeats the export, for the report.
+
+    Returns:
+        the bundle.
+
+    Raises:
+        ValueError: wrong arguments, no images, weights that are not finite, or a folder that is not to be replaced.
+        ConversionError: (a ValueError) the ONNX converter failed.
+        ParityError: (a ValueError) an exported file does not give the network's labels.
+        ImportError: a backend that is needed for the proof is not installed.
+        OSError: the folder cannot be written.
+    """
+    check_request(output_op, formats)
+    shape = checked_shape(input_shape)
+    target = Path(os.path.realpath(save_dir))
+    check_target(target)
+    _check_backends(formats)
+    network = build_network(checkpoint)
+    _check_finite(network)
+    transforms = deploy_transforms(_val_transforms(checkpoint), shape)
+    inputs = _inputs(checkpoint, calib_images, transforms, shape)
+
+    with atomic_path(target) as folder:
+        folder.mkdir()
+        backends = _write_graphs(network, folder, output_op, shape, formats)
+        reference = DeployNetwork(network, output_op)
+        _write_golden(folder / GOLDEN, reference, inputs)
+        deploy = {
+            **({"model": GRAPH, "params": WEIGHTS} if "paddle" in formats else {}),
+            "transforms": transforms,
+            "input_shape": shape,
+            "output_op": output_op,
+            "output_dtype": "float32" if output_op in ("none", "softmax") else "int32",
+        }
+        about = _describe(checkpoint, network, deploy, inputs[0].shape[2:], command)
+        about["backends"] = backends
+        graph_files = sorted(name for names in backends.values() for name in names)
+        about["files"] = describe_files(folder, [*graph_files, GOLDEN])
+        write_manifest(folder, deploy, about)
+        about["parity"] = _prove(folder, reference, inputs, formats, tolerance or parity.Tolerance(), Path(save_dir))
+        write_manifest(folder, deploy, about)
+    return load_bundle(save_dir)
+
+
+def _check_backends(formats: Sequence[str]) -> None:
+    for each in formats:
+        if BACKEND_OF[each] not in available_backends():
+            raise ImportError(
+                f"format {each!r} is proved with {BACKEND_OF[each]}, which is not installed; "
+                "install it, or leave out this format"
+            )
+
+
+def _check_finite(network: nn.Layer) -> None:
+    for name, tensor in network.state_dict().items():
+        if not np.isfinite(tensor.numpy()).all():
+            raise ValueError(
+                f"weight {name} of the checkpoint is not finite (did training diverge?); export another one"
+            )
+
+
+def _val_transforms(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    dataset = checkpoint.config.val_dataset
+    if not dataset or "transforms" not in dataset:
+        raise ValueError(
+            "the checkpoint's config has no val_dataset.transforms, of which a bundle's preprocessing is made; add them"
+        )
+    return dataset["transforms"]
+
+
+def _inputs(
+    checkpoint: Checkpoint, images: Sequence[np.ndarray] | None, transforms: list[dict[str, Any]], shape: Sequence[int]
+) -> list[np.ndarray]:
+    """float32 NCHW inputs for parity; a batch of N is one image N times."""
+    if images is None:
+        images = [read_image(image) for image, _ in checkpoint.samples]
+    if len(images) == 0:
+        raise ValueError(
+            "there are no images to prove the export on: the checkpoint has none stored; give some with --calib_data"
+        )
+    preprocess = Preprocess.from_transforms(transforms)
+    return [np.repeat(preprocess(image)[0][None], max(shape[0], 1), axis=0) for image in images]
+
+
+def _write_graphs(
+    network: nn.Layer, folder: Path, output_op: str, shape: Sequence[int], formats: Sequence[str]
+) -> dict[str, list[str]]:
+    """Write the files of all formats; returns the names of each backend's."""
+    _LOGGER.info("writing the static graph")
+    paddle_files = save_static(network, folder, output_op, shape)
+    backends = {}
+    if "onnx" in formats:
+        _LOGGER.info("converting to ONNX")
+        onnx_convert.convert(folder / GRAPH, folder / WEIGHTS, folder / onnx_convert.ONNX_FILE)
+        backends[BACKEND_OF["onnx"]] = [onnx_convert.ONNX_FILE]
+    if "paddle" in formats:
+        backends[BACKEND_OF["paddle"]] = paddle_files
+    else:
+        for name in paddle_files:
+            (folder / name).unlink()
+    return backends
+
+
+def _run_dynamic(reference: DeployNetwork, x: np.ndarray) -> np.ndarray:
+    with paddle.no_grad(), eval_mode(reference):
+        output = reference(paddle.to_tensor(x)).numpy()
+    if not np.isfinite(output).all():
+        raise ValueError(
+            "the network's own output is not finite, so there is nothing to compare with; export another checkpoint"
+        )
+    return output
+
+
+def _write_golden(path: Path, reference: DeployNetwork, inputs: list[np.ndarray]) -> None:
+    tensors: dict[str, np.ndarray] = {}
+    for i, x in enumerate(inputs):
+        pair = {f"input_{i}": x, f"output_{i}": _run_dynamic(reference, x)}
+        if tensors and sum(a.nbytes for a in (*tensors.values(), *pair.values())) > _MAX_GOLDEN_BYTES:
+            break
+        tensors.update(pair)
+    np.savez_compressed(path, **tensors)
+
+
+def _prove(
+    folder: Path,
+    reference: DeployNetwork,
+    inputs: list[np.ndarray],
+    formats: Sequence[str],
+    tolerance: parity.Tolerance,
+    save_dir: Path,
+) -> list[dict[str, Any]]:
+    """Compare every backend with the dynamic network; returns the manifest's ``parity``."""
+    names = [name for each, name in BACKEND_OF.items() if each in formats]
+    _LOGGER.info("comparing with the network on %d images: %s", len(inputs), ", ".join(names))
+    sessions = {name: Session(folder, backend=name, threads=os.cpu_count() or 1) for name in names}
+    meters = {name: parity.ParityMeter(f"dynamic->{name}", tolerance) for name in names}
+    for x in inputs:
+        expected = _run_dynamic(reference, x)
+        for name, session in sessions.items():
+            meters[name].add(expected, session.run_tensor(x))
+    results = [meters[name].result() for name in names]
+    for result in results:
+        parity.check(result, hint=f"Nothing was written to {save_dir}.")
+    return results
+
+
+def _describe(
+    checkpoint: Checkpoint, network: nn.Layer, deploy: dict[str, Any], sample_hw: Sequence[int], command: str | None
+) -> dict[str, Any]:
+    """The section ``Bundle`` of the manifest, less backends, files and parity."""
+    num_classes = checkpoint.config.num_classes
+    shape = deploy["input_shape"]
+    labels = deploy["output_dtype"] == "int32"
+    size_hw = shape[2:] if shape[2] != -1 else list(sample_hw)
+    num_parameters, macs = _complexity(network, size_hw)
+    return {
+        "network": checkpoint.config.model["type"],
+        "num_classes": num_classes,
+        "class_names": list(checkpoint.class_names),
+        "palette": np.asarray(checkpoint.palette).tolist(),
+        "ignore_index": checkpoint.ignore_index,
+        "input": {
+            "name": INPUT_NAME,
+            "layout": "NCHW",
+            "dtype": "float32",
+            "channel_order": "RGB",
+            "size_hw": shape[2:] if shape[2] != -1 else "dynamic",
+            **describe_normalization(deploy["transforms"]),
+        },
+        "output": {
+            "kind": _OUTPUT_KINDS[deploy["output_op"]],
+            "dtype": deploy["output_dtype"],
+            "shape": [shape[0], *([] if labels else [num_classes]), *shape[2:]],
+        },
+        "num_parameters": num_parameters,
+        "macs": macs,
+        "macs_size_hw": size_hw,
+        "metrics": checkpoint.metrics,
+        "source_checkpoint_sha256": checkpoint.sha256,
+        "command": command,
+        "versions": _versions(),
+    }
+
+
+def _complexity(network: nn.Layer, size_hw: list[int]) -> tuple[int, int]:
+    from paddle_mobileseg.models.complexity import count
+
+    num_parameters, macs = count(network, size_hw)
+    return int(num_parameters), int(macs)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"paddle_mobileseg": paddle_mobileseg.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions

@@ -1,0 +1,156 @@
+"""Does an exported file give what the network gives? Figures, and the gate that they have to pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from paddle_mobileseg.runtime.session import output_labels
+
+
+class ParityError(ValueError):
+    """An exported file gives other labels or values than the network."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a hop must reach.
+
+    Attributes:
+        label_agreement: least share of pixels with the same label.
+        max_abs_diff: largest difference of logits or probabilities, as a share of the largest absolute value of the
+            network's own; without effect where the graph gives labels.
+    """
+
+    label_agreement: float = 0.999
+    max_abs_diff: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_agreement <= 1 or not self.max_abs_diff >= 0:
+            raise ValueError(
+                f"tolerance is label_agreement {self.label_agreement} and max_abs_diff {self.max_abs_diff}; "
+                "expected a share from 0 to 1 and a number from 0"
+            )
+
+
+class ParityMeter:
+    """Compares two sources of outputs, image by image.
+
+    Args:
+        stage: the hop, such as ``"dynamic->onnxruntime"``.
+        tolerance: for :meth:`result`.
+    """
+
+    def __init__(self, stage: str, tolerance: Tolerance) -> None:
+        self.stage = stage
+        self.tolerance = tolerance
+        self._images = self._pixels = self._equal = self._boundary = self._boundary_equal = self._values = 0
+        self._max_diff = self._sum_diff = self._scale = 0.0
+
+    def add(self, reference: np.ndarray, candidate: np.ndarray) -> None:
+        """Count one image; a batch of copies of it counts as one.
+
+        Args:
+            reference: the network's output: float ``[N, C, H, W]`` or integer labels ``[N, H, W]``.
+            candidate: the exported file's.
+
+        Raises:
+            ParityError: shapes or dtypes differ.
+        """
+        if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
+            raise ParityError(
+                f"{self.stage}: the exported file gives {candidate.dtype} {list(candidate.shape)}, "
+                f"but the network {reference.dtype} {list(reference.shape)}"
+            )
+        expected = output_labels(reference)
+        equal = expected == output_labels(candidate)
+        boundary = class_boundary(expected)
+        self._images += 1
+        self._pixels += equal.size
+        self._equal += int(equal.sum())
+        self._boundary += int(boundary.sum())
+        self._boundary_equal += int(equal[boundary].sum())
+        if reference.ndim == 4:
+            difference = np.abs(reference - candidate)
+            self._values += difference.size
+            self._sum_diff += float(difference.sum(dtype=np.float64))
+            # np.maximum, unlike max, keeps a NaN, which then fails the gate.
+            self._max_diff = float(np.maximum(self._max_diff, difference.max()))
+            self._scale = max(self._scale, float(np.abs(reference).max()))
+
+    def result(self) -> dict[str, Any]:
+        """Figures and verdict, for the manifest.
+
+        Returns:
+            ``stage``; ``images``; ``label_agreement``, ``boundary_agreement`` (shares of pixels; ``None`` without any
+            boundary); ``max_abs_diff``, ``mean_abs_diff`` (``None`` for labels); ``tolerance`` (least label agreement);
+            ``max_abs_diff_limit`` (absolute; ``None`` for labels); ``passed``.
+
+        Raises:
+            ValueError: nothing was added.
+        """
+        if self._images == 0:
+            raise ValueError(f"{self.stage}: there was no image to compare on")
+        agreement = self._equal / self._pixels
+        floats = self._values > 0
+        limit = self.tolerance.max_abs_diff * self._scale if floats else None
+        return {
+            "stage": self.stage,
+            "images": self._images,
+            "label_agreement": agreement,
+            "boundary_agreement": self._boundary_equal / self._boundary if self._boundary else None,
+            "max_abs_diff": self._max_diff if floats else None,
+            "mean_abs_diff": self._sum_diff / self._values if floats else None,
+            "tolerance": self.tolerance.label_agreement,
+            "max_abs_diff_limit": limit,
+            "passed": agreement >= self.tolerance.label_agreement and (limit is None or self._max_diff <= limit),
+        }
+
+
+def class_boundary(labels: np.ndarray) -> np.ndarray:
+    """Pixels near a change of class.
+
+    Args:
+        labels: ``[N, H, W]`` integers.
+
+    Returns:
+        ``[N, H, W]`` bool: pixels with another class among their four neighbours, and the four neighbours of those.
+    """
+    edge = np.zeros(labels.shape, np.uint8)
+    down, right = labels[:, 1:] != labels[:, :-1], labels[:, :, 1:] != labels[:, :, :-1]
+    edge[:, 1:] |= down
+    edge[:, :-1] |= down
+    edge[:, :, 1:] |= right
+    edge[:, :, :-1] |= right
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return np.stack([cv2.dilate(each, cross) for each in edge]).astype(bool)
+
+
+def check(result: dict[str, Any], hint: str = "") -> None:
+    """Raise for a hop that did not pass.
+
+    Args:
+        result: of :meth:`ParityMeter.result`.
+        hint: added to the message.
+
+    Raises:
+        ParityError: names the hop, its figures and what was needed.
+    """
+    if result["passed"]:
+        return
+    boundary = result["boundary_agreement"]
+    text = (
+        f"{result['stage']}: labels agree on {result['label_agreement']:.4%} of the pixels of "
+        f"{result['images']} image(s)"
+        + ("" if boundary is None else f" ({boundary:.4%} at class boundaries)")
+        + f"; needed are {result['tolerance']:.4%}."
+    )
+    if result["max_abs_diff"] is not None:
+        text += f" Largest difference: {result['max_abs_diff']:.3g}, allowed: {result['max_abs_diff_limit']:.3g}."
+    raise ParityError(
+        f"{text} Pixels whose two best classes are nearly equal count as they come out; "
+        f"an untrained network has many of them. {hint}".rstrip()
+    )

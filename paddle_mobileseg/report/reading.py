@@ -1,0 +1,175 @@
+"""The files of a run, its bundles and their measurements, read for the report. Nothing is computed again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paddle_mobileseg.benchmark.latency import read_record
+
+LATENCY_FILE = "latency.json"
+
+
+@dataclass(frozen=True)
+class BundleFiles:
+    """An exported network: ``folder`` and the content of its ``deploy.yaml``."""
+
+    folder: Path
+    deploy: dict[str, Any]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The section ``Bundle`` of ``deploy.yaml``."""
+        return self.deploy["Bundle"]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run folder holds; parts that are not there are ``None`` or empty.
+
+    Attributes:
+        folder: the run's.
+        train: records of training, by iteration; of an iteration that was run twice, the later record.
+        evaluations: records of evaluations during training, likewise.
+        config: text of ``config.yml``.
+        environment: ``environment.json``.
+        scores: ``val.json``.
+        checkpoint: ``best_model/checkpoint.json``.
+    """
+
+    folder: Path
+    train: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    config: str | None
+    environment: dict[str, Any] | None
+    scores: dict[str, Any] | None
+    checkpoint: dict[str, Any] | None
+
+
+def read_run(folder: str | Path) -> RunFiles:
+    """Read a run folder.
+
+    Raises:
+        FileNotFoundError: no such folder, or neither a training log nor an evaluation in it.
+        ValueError: a damaged file; the message names it and, for the log, the line.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"there is no run folder {folder}; expected the --save_dir of a training, such as output/run"
+        )
+    log = read_log(folder / "log.jsonl")
+    scores = _read_json(folder / "val.json")
+    if not log and scores is None:
+        raise FileNotFoundError(
+            f"{folder} holds no run: neither log.jsonl with records (written by training) nor val.json (written by "
+            "`mobileseg val`); expected the --save_dir of a training"
+        )
+    config = folder / "config.yml"
+    return RunFiles(
+        folder=folder,
+        train=_by_iteration(log, "train"),
+        evaluations=_by_iteration(log, "val"),
+        config=config.read_text(encoding="utf-8") if config.is_file() else None,
+        environment=_read_json(folder / "environment.json"),
+        scores=scores,
+        checkpoint=_read_json(folder / "best_model" / "checkpoint.json"),
+    )
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Records of a training log, one JSON object a line; none if there is no log.
+
+    The last line may be broken, because training may have been killed while writing it; it is left out then.
+
+    Raises:
+        ValueError: another line is broken, or a record has no ``kind`` and ``iter``; names the file and the line.
+    """
+    if not path.is_file():
+        return []
+    lines = [
+        (number, line) for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1) if line.strip()
+    ]
+    records = []
+    for number, line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            if number == lines[-1][0]:
+                break
+            raise ValueError(f"{path}, line {number}, is not JSON ({error}); remove this line") from error
+        if (
+            not isinstance(record, dict)
+            or not isinstance(record.get("kind"), str)
+            or not isinstance(record.get("iter"), int)
+        ):
+            raise ValueError(f"{path}, line {number}: expected an object with 'kind' and 'iter', but got {line[:80]!r}")
+        records.append(record)
+    return records
+
+
+def read_bundle(folder: str | Path) -> BundleFiles:
+    """Read an exported bundle's ``deploy.yaml``.
+
+    Raises:
+        FileNotFoundError: no such folder, or no ``deploy.yaml`` in it.
+        ValueError: the file is damaged, or has no section ``Bundle``.
+    """
+    folder = Path(folder)
+    path = folder / "deploy.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is no bundle: there is no {path}; `mobileseg export` makes one")
+    try:
+        deploy = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({' '.join(str(error).split())}); export again") from error
+    if not isinstance(deploy, dict) or not isinstance(deploy.get("Bundle"), dict):
+        raise ValueError(
+            f"{path} has no section 'Bundle': it was not written by `mobileseg export`; export the checkpoint again"
+        )
+    return BundleFiles(folder, deploy)
+
+
+def read_latency(run: Path, bundles: Sequence[Path], latency_json: str | Path | None) -> list[dict[str, Any]]:
+    """Latency records: the one given, or else every ``latency.json`` beside the bundles' files and in the run folder.
+
+    Raises:
+        FileNotFoundError: the file given is not there.
+        ValueError: a file is not a latency record.
+    """
+    if latency_json is not None:
+        return [read_record(latency_json)]
+    found = [Path(folder) / LATENCY_FILE for folder in (*bundles, run)]
+    return [read_record(path) for path in dict.fromkeys(found) if path.is_file()]
+
+
+def number(value: Any) -> float | None:
+    """``value`` as a finite float; ``None`` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _by_iteration(log: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    latest = {record["iter"]: record for record in log if record["kind"] == kind}
+    return [latest[iteration] for iteration in sorted(latest)]
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); run the command that writes it again") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path}: expected a JSON object, but got a {type(content).__name__}; run the command that writes it again"
+        )
+    return content

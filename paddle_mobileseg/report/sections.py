@@ -1,0 +1,350 @@
+"""The sections of the report as plain values: numbers, or ``None`` for what was not measured."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+from typing import Any
+
+import numpy as np
+
+from paddle_mobileseg.data.palette import default_palette
+from paddle_mobileseg.report.charts import line_chart
+from paddle_mobileseg.report.reading import BundleFiles, RunFiles, number
+
+_MB = 1e6
+
+# What must be shipped for each backend, by the ending of the file's name.
+_FORMATS = {"ONNX": (".onnx",), "Paddle": (".json", ".pdmodel", ".pdiparams"), "Paddle Lite": (".nb",)}
+
+
+def title(run: RunFiles, config: dict[str, Any], bundles: list[BundleFiles]) -> str:
+    """Name of the network, with its backbone where the configuration has one."""
+    stored = [run.checkpoint or {}, *(bundle.about for bundle in bundles)]
+    model = _section(config, "model")
+    network = next((each["network"] for each in stored if each.get("network")), model.get("type") or "Unknown network")
+    backbone = _section(model, "backbone").get("type")
+    return f"{network} · {backbone}" if backbone else str(network)
+
+
+def dataset(run: RunFiles, config: dict[str, Any]) -> str:
+    """Name of the data set."""
+    scores = run.scores or {}
+    return str(scores.get("dataset") or _section(config, "val_dataset").get("type") or "unknown data set")
+
+
+def headline(run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]]) -> list[dict[str, str | None]]:
+    """The numbers at the top: ``name``, ``value`` (text or ``None``), ``unit``, ``note``, ``command`` to use."""
+    about = [bundle.about for bundle in bundles]
+    parameters = _first_number([run.checkpoint or {}, *about], "num_parameters")
+    macs = _first_number(about, "macs")
+    return [
+        _miou_card(run),
+        _card("Parameters", "train", None if parameters is None else f"{parameters / 1e6:.2f}", "M"),
+        _card("MACs", "export", None if macs is None else f"{macs / 1e9:.2f}", "G", _macs_note(bundles)),
+        _size_card(bundles),
+        _latency_card(latency),
+    ]
+
+
+def _card(name: str, command: str, value: str | None, unit: str = "", note: str = "") -> dict[str, str | None]:
+    return {"name": name, "command": command, "value": value, "unit": unit, "note": note}
+
+
+def _miou_card(run: RunFiles) -> dict[str, str | None]:
+    measured = number((run.scores or {}).get("miou"))
+    if run.scores is not None and measured is not None:
+        images = run.scores.get("images")
+        return _card("mIoU", "val", f"{measured:.3f}", note=f"{images} images" if images else "")
+    best = _best_evaluation(run)
+    if best is None:
+        return _card("mIoU", "val", None)
+    return _card("mIoU", "val", f"{best['miou']:.3f}", note=f"during training, iteration {best['iter']}")
+
+
+def _size_card(bundles: list[BundleFiles]) -> dict[str, str | None]:
+    sizes = format_sizes(bundles)
+    if not sizes:
+        return _card("Size on disk", "export", None)
+    smallest = min(sizes, key=lambda name: sizes[name])
+    rest = [f"{name} {size:.1f} MB" for name, size in sizes.items() if name != smallest]
+    return _card("Size on disk", "export", f"{sizes[smallest]:.1f}", "MB", ", ".join([smallest, *rest]))
+
+
+def _latency_card(latency: list[dict[str, Any]]) -> dict[str, str | None]:
+    rows = [row for row in latency_rows(latency) if row["median_ms"] is not None]
+    if not rows:
+        return _card("Best latency", "benchmark", None)
+    best = min(rows, key=lambda row: row["median_ms"])
+    count = best["threads"]
+    threads = "threads not recorded" if count is None else f"{count} thread{'' if count == 1 else 's'}"
+    return _card(
+        "Best latency", "benchmark", f"{best['median_ms']:.1f}", "ms", f"{best['backend']}, {threads}, {best['size']}"
+    )
+
+
+def notices(run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]]) -> list[str]:
+    """Warnings: parts that do not belong together, exports that failed, files that changed."""
+    found = []
+    trained = _section(run.checkpoint or {}, "sha256").get("model.pdparams")
+    evaluated = (run.scores or {}).get("checkpoint_sha256")
+    if trained and evaluated and trained != evaluated:
+        found.append("The scores below are of another checkpoint than this run's best_model: evaluate again.")
+    reference = evaluated or trained
+    for bundle in bundles:
+        source = bundle.about.get("source_checkpoint_sha256")
+        if reference and source and source != reference:
+            found.append(
+                f"The bundle {bundle.folder.name} was exported from another checkpoint than the scores are of."
+            )
+    exported = {bundle.about.get("source_checkpoint_sha256") for bundle in bundles}
+    for record in latency:
+        source = _section(record, "model").get("source_checkpoint_sha256")
+        if bundles and source and source not in exported:
+            found.append("A latency record is of another checkpoint than the bundles.")
+    found += [
+        f"Parity failed: {row['stage']} of {row['bundle']}." for row in parity_rows(bundles) if row["passed"] is False
+    ]
+    found += [f"{row['bundle']}/{row['name']}: {row['state']}." for row in file_rows(bundles) if row["state"]]
+    return found
+
+
+def charts(run: RunFiles) -> list[dict[str, Any]]:
+    """The training curves: ``name``, ``svg`` (``None`` without points) and ``note``."""
+    wanted = [
+        ("Loss", run.train, "loss"),
+        ("Learning rate", run.train, "lr"),
+        ("Validation mIoU", run.evaluations, "miou"),
+    ]
+    result = []
+    for name, records, key in wanted:
+        values = [(float(each["iter"]), number(each.get(key))) for each in records]
+        points = [(x, y) for x, y in values if y is not None]
+        if not points:
+            result.append({"name": name, "svg": None, "note": ""})
+            continue
+        last = f"last {points[-1][1]:.3g}"
+        best = max(points, key=lambda point: point[1])
+        note = f"best {best[1]:.3f} at {best[0]:.0f}" if key == "miou" else last
+        if len(points) < len(values):
+            note += f"; {len(values) - len(points)} without a finite number left out"
+        svg = line_chart(points, f"{name} over iterations", f"{len(points)} records, {note}", mark_best=key == "miou")
+        result.append({"name": name, "svg": svg, "note": note})
+    return result
+
+
+def training_summary(run: RunFiles) -> str:
+    """Iterations, time and speed of the training in words; empty without a log of training."""
+    if not run.train:
+        return ""
+    parts = [f"{run.train[-1]['iter']:,} iterations".replace(",", "\u202f")]
+    elapsed = [number(each.get("elapsed_s")) for each in run.train + run.evaluations]
+    longest = max((each for each in elapsed if each is not None), default=None)
+    if longest is not None:
+        parts.append(duration(longest))
+    speeds = [speed for each in run.train if (speed := number(each.get("images_per_s"))) is not None]
+    if speeds:
+        parts.append(f"median {statistics.median(speeds):.1f} images/s")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """1 h 05 min, 8 min 12 s, 41 s."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def class_rows(run: RunFiles, names: list[str], palette: np.ndarray | None) -> list[dict[str, Any]]:
+    """IoU of each class, the best first, classes that do not occur last: ``name``, ``iou``, ``colour``."""
+    source = run.scores if (run.scores or {}).get("iou") else _best_evaluation(run)
+    rows = [
+        {
+            "name": name,
+            "iou": number(value),
+            "colour": css_colour(palette, names.index(name)) if name in names else None,
+        }
+        for name, value in ((source or {}).get("iou") or {}).items()
+    ]
+    return sorted(rows, key=lambda row: -1.0 if row["iou"] is None else row["iou"], reverse=True)
+
+
+def scores(run: RunFiles) -> dict[str, Any] | None:
+    """Means of the evaluation and how it was made; ``None`` if there was none."""
+    if run.scores is None:
+        return None
+    means = {name: number(run.scores.get(key)) for name, key in _MEANS.items()}
+    how = _section(run.scores, "eval")
+    scales = how.get("scales") or [1.0]
+    protocol = "single scale" if scales == [1.0] else f"scales {', '.join(f'{scale:g}' for scale in scales)}"
+    return {
+        "means": means,
+        "images": run.scores.get("images"),
+        "protocol": protocol + (", flipped" if how.get("flip") else ""),
+    }
+
+
+_MEANS = {"mIoU": "miou", "Pixel accuracy": "accuracy", "Kappa": "kappa", "Dice": "dice"}
+
+
+def parity_rows(bundles: list[BundleFiles]) -> list[dict[str, Any]]:
+    """A row for each stage of each bundle that was compared with the trained network."""
+    keys = ("label_agreement", "boundary_agreement", "max_abs_diff", "mean_abs_diff")
+    return [
+        {
+            "bundle": bundle.folder.name,
+            "stage": str(row.get("stage", "")).replace("->", " → "),
+            "images": row.get("images"),
+            "tolerance": row.get("tolerance"),
+            "passed": row.get("passed"),
+            **{key: number(row.get(key)) for key in keys},
+        }
+        for bundle in bundles
+        for row in bundle.about.get("parity") or []
+    ]
+
+
+def file_rows(bundles: list[BundleFiles]) -> list[dict[str, Any]]:
+    """A row for each file of each bundle: size found on disk, hash noted at export, ``state`` if something is wrong."""
+    rows = []
+    for bundle in bundles:
+        for name, noted in _section(bundle.about, "files").items():
+            path = bundle.folder / name
+            size = path.stat().st_size if path.is_file() else None
+            state = (
+                "not there" if size is None else "size differs from the export" if size != noted.get("bytes") else ""
+            )
+            megabytes = None if size is None else size / _MB
+            sha256 = str(noted.get("sha256") or "")
+            rows.append(
+                {"bundle": bundle.folder.name, "name": name, "mb": megabytes, "sha256": sha256[:12], "state": state}
+            )
+    return rows
+
+
+def format_sizes(bundles: list[BundleFiles]) -> dict[str, float]:
+    """Megabytes (10^6 bytes) that each format needs on a device; of several bundles the smallest."""
+    sizes: dict[str, float] = {}
+    for bundle in bundles:
+        rows = file_rows([bundle])
+        for name, endings in _FORMATS.items():
+            parts = [row["mb"] for row in rows if row["name"].endswith(endings) and row["mb"] is not None]
+            if parts:
+                sizes[name] = min(sum(parts), sizes.get(name, float("inf")))
+    return sizes
+
+
+def latency_rows(latency: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each measurement, the fastest first."""
+    times = ("median_ms", "p90_ms", "min_ms", "first_ms")
+    rows = [
+        {
+            "backend": str(each.get("backend", "unknown")),
+            "threads": each.get("threads"),
+            "size": _size_text(each.get("input_shape")),
+            "repeats": each.get("repeats"),
+            **{key: number(each.get(key)) for key in times},
+        }
+        for record in latency
+        for each in record.get("measurements") or []
+    ]
+    return sorted(rows, key=lambda row: float("inf") if row["median_ms"] is None else row["median_ms"])
+
+
+def machines(run: RunFiles, latency: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where training and measurements ran: ``roles`` and ``rows`` of (name, text); the same machine is listed once."""
+    found: list[dict[str, Any]] = []
+    described = [("Training", run.environment)] + [("Latency", record.get("machine")) for record in latency]
+    for role, machine in described:
+        if not machine:
+            continue
+        rows, date = _machine_rows(machine), (f"{role} on", _date_text(machine.get("date")))
+        same = next((each for each in found if each["rows"] == rows), None)
+        if same is None:
+            found.append({"roles": role, "rows": rows, "dates": [date]})
+        elif date not in same["dates"]:
+            same["roles"] = same["roles"] if role in same["roles"] else f"{same['roles']}, {role.lower()}"
+            same["dates"].append(date)
+    return [{"roles": each["roles"], "rows": each["rows"] + each["dates"]} for each in found]
+
+
+def _machine_rows(machine: dict[str, Any]) -> list[tuple[str, str]]:
+    memory = number(machine.get("memory_gib"))
+    commit = machine.get("git_commit")
+    rows = [
+        ("Processor", machine.get("cpu")),
+        ("Logical cores", machine.get("logical_cores")),
+        ("Memory", None if memory is None else f"{memory:.1f} GiB"),
+        ("System", machine.get("os")),
+        ("Python", machine.get("python")),
+        *_section(machine, "packages").items(),
+        ("Commit", f"{commit[:12]}{', with changes' if machine.get('git_modified') else ''}" if commit else None),
+    ]
+    return [(name, "not recorded" if value is None else str(value)) for name, value in rows]
+
+
+def _date_text(date: Any) -> str:
+    return "not recorded" if date is None else str(date).replace("T", " ").replace("+00:00", " UTC")
+
+
+def hints(run: RunFiles, bundles: list[BundleFiles]) -> dict[str, str]:
+    """The commands that make what can be missing."""
+    folder = shlex.quote(str(run.folder))
+    bundle = shlex.quote(str(bundles[0].folder if bundles else run.folder.parent / "bundle"))
+    every = " ".join(f"--bundle {shlex.quote(str(each.folder))}" for each in bundles) or f"--bundle {bundle}"
+    return {
+        "train": f"mobileseg train --config CONFIG.yml --save_dir {folder}",
+        "val": f"mobileseg val --config {folder}/config.yml --model_path {folder}/best_model --save_dir {folder}",
+        "export": f"mobileseg export --model_path {folder}/best_model --save_dir {bundle}",
+        "benchmark": f"mobileseg benchmark --bundle {bundle}",
+        "report": f"mobileseg report --run {folder} {every} --output report.html",
+    }
+
+
+def commands(run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The commands that repeat this page: ``name``, ``line`` and whether it was ``recorded`` when it ran."""
+    hint = hints(run, bundles)
+    recorded = {
+        "train": (run.environment or {}).get("command"),
+        "val": (run.scores or {}).get("command"),
+        "export": next((bundle.about["command"] for bundle in bundles if bundle.about.get("command")), None),
+        "benchmark": next((record["command"] for record in latency if record.get("command")), None),
+        "report": hint["report"],
+    }
+    return [{"name": name, "line": str(line or hint[name]), "recorded": bool(line)} for name, line in recorded.items()]
+
+
+def css_colour(palette: np.ndarray | None, index: int) -> str:
+    """``#rrggbb`` of a class; without a palette, or beyond it, the default colour."""
+    colours = palette if palette is not None and index < len(palette) else default_palette(index + 1)
+    return "#" + "".join(f"{int(channel):02x}" for channel in colours[index])
+
+
+def _best_evaluation(run: RunFiles) -> dict[str, Any] | None:
+    scored = [each for each in run.evaluations if number(each.get("miou")) is not None]
+    return max(scored, key=lambda each: each["miou"], default=None)
+
+
+def _section(content: dict[str, Any], key: str) -> dict[str, Any]:
+    value = content.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _first_number(sources: list[dict[str, Any]], key: str) -> float | None:
+    return next((value for source in sources if (value := number(source.get(key))) is not None), None)
+
+
+def _macs_note(bundles: list[BundleFiles]) -> str:
+    for bundle in bundles:
+        if number(bundle.about.get("macs")) is not None:
+            size = _section(bundle.about, "input").get("size_hw")
+            return f"at {size[1]}×{size[0]}" if isinstance(size, list) and len(size) == 2 else ""
+    return ""
+
+
+def _size_text(shape: Any) -> str:
+    """``640×480`` (width × height) of [N, C, H, W], with the batch if it is not 1."""
+    if not isinstance(shape, list) or len(shape) != 4:
+        return "unknown size"
+    return f"{shape[3]}×{shape[2]}" + (f", batch {shape[0]}" if shape[0] != 1 else "")

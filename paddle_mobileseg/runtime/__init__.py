@@ -1,0 +1,7 @@
+"""Running an exported bundle. Needs NumPy, OpenCV, PyYAML and the chosen backend; Paddle only for the backend "
+"``paddle``."""
+
+from paddle_mobileseg.runtime.bundle import Bundle, load_bundle
+from paddle_mobileseg.runtime.session import Session, available_backends
+
+__all__ = ["Bundle", "Session", "available_backends", "load_bundle"]

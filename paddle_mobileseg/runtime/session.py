@@ -1,0 +1,134 @@
+"""One way to run a bundle, whatever the backend.
+
+Example:
+    >>> from paddle_mobileseg.data.reading import read_image
+    >>> from paddle_mobileseg.runtime import Session
+    >>> session = Session("output/bundle", backend="onnxruntime", threads=2)
+    >>> labels = session.run(read_image("street.jpg"))  # int32 [H, W], the image's own size
+    >>> session.bundle.class_names[labels[0, 0]]
+    'sky'
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from paddle_mobileseg.data.preprocess import Preprocess
+from paddle_mobileseg.runtime.bundle import load_bundle
+
+
+class Backend(Protocol):
+    """What runs a graph: made from its files and a number of threads."""
+
+    def __init__(self, files: list[Path], threads: int) -> None: ...
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """float32 NCHW, contiguous, of a size that the graph takes, to an array that later runs leave alone."""
+        ...
+
+
+# Name: (package that must be installed, module here, class). A module is imported when its backend is asked for.
+_BACKENDS = {
+    "onnxruntime": ("onnxruntime", "onnxruntime_backend", "OnnxRuntimeBackend"),
+    "paddle": ("paddle", "paddle_backend", "PaddleBackend"),
+}
+
+
+def available_backends() -> list[str]:
+    """Names of the backends whose package is installed."""
+    return [name for name, (package, _, _) in _BACKENDS.items() if importlib.util.find_spec(package) is not None]
+
+
+class Session:
+    """A bundle, checked and loaded.
+
+    Args:
+        bundle_dir: the bundle's folder.
+        backend: ``"onnxruntime"`` or ``"paddle"``.
+        threads: of the network's operators, at least 1.
+
+    Attributes:
+        bundle: the manifest.
+        backend, threads: as given.
+
+    Raises:
+        FileNotFoundError: no bundle there, or a file of it is missing.
+        ValueError: a damaged bundle, one without files for the backend, an unknown backend, or a file that it cannot
+            load.
+        ImportError: the backend's package is not installed.
+    """
+
+    def __init__(self, bundle_dir: str | Path, backend: str = "onnxruntime", threads: int = 1) -> None:
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise ValueError(f"threads is {threads!r}; expected a whole number of at least 1")
+        self.backend = backend
+        self.threads = threads
+        self.bundle = load_bundle(bundle_dir)
+        runner_class = _backend_class(backend)
+        files = self.bundle.files_of(backend)
+        self.bundle.verify(files)
+        self._preprocess = Preprocess.from_transforms(self.bundle.deploy["transforms"])
+        self._runner = runner_class(files, threads)
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Labels of one image.
+
+        Args:
+            image: ``[H, W, 3]`` uint8 RGB, as :func:`paddle_mobileseg.data.reading.read_image` gives it.
+
+        Returns:
+            ``[H, W]`` int32 classes, at the image's own size (nearest where the transforms changed it).
+
+        Raises:
+            ValueError: another dtype or shape, or a size that the graph does not take.
+        """
+        x, trans_info = self._preprocess(image)
+        batch = np.repeat(x[None], max(self.bundle.input_shape[0], 1), axis=0)
+        labels = output_labels(self.run_tensor(batch))[0]
+        return np.ascontiguousarray(self._preprocess.restore(labels, trans_info))
+
+    def run_tensor(self, x: np.ndarray) -> np.ndarray:
+        """The graph's raw output.
+
+        Args:
+            x: ``[N, C, H, W]`` float32, preprocessed, of the shape in the manifest (-1 there: any).
+
+        Returns:
+            logits or probabilities ``[N, classes, H, W]`` float32, or labels ``[N, H, W]`` int32.
+
+        Raises:
+            ValueError: another dtype or shape.
+        """
+        _check_input(x, self.bundle.input_shape)
+        return self._runner.run(np.ascontiguousarray(x))
+
+
+def output_labels(output: np.ndarray) -> np.ndarray:
+    """``[N, H, W]`` int32 labels of a graph's output: as they are, or the arg-max of ``[N, classes, H, W]``."""
+    return output.argmax(axis=1).astype(np.int32) if output.ndim == 4 else output.astype(np.int32, copy=False)
+
+
+def _backend_class(name: str) -> type[Backend]:
+    if name not in _BACKENDS:
+        raise ValueError(f"unknown backend {name!r}; expected one of {', '.join(_BACKENDS)}")
+    package, module, class_name = _BACKENDS[name]
+    if importlib.util.find_spec(package) is None:
+        raise ImportError(
+            f"backend {name!r} needs the package {package!r}, which is not installed; install it or use another backend"
+        )
+    return getattr(importlib.import_module(f"paddle_mobileseg.runtime.{module}"), class_name)
+
+
+def _check_input(x: Any, expected: list[int]) -> None:
+    shape = ", ".join("any" if n == -1 else str(n) for n in expected)
+    wanted = f"expected a float32 array [N, C, H, W] = [{shape}]"
+    if not isinstance(x, np.ndarray):
+        raise ValueError(f"{wanted}, but got {type(x).__name__}")
+    fits = x.ndim == 4 and all(n > 0 and want in (-1, n) for n, want in zip(x.shape, expected, strict=True))
+    if x.dtype != np.float32 or not fits:
+        raise ValueError(f"{wanted}, but got {x.dtype} {list(x.shape)}")

@@ -1,0 +1,44 @@
+"""Shared blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+
+from paddle_mobileseg.layers import DropPath, SqueezeExcite, activation, make_divisible
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(16, 16), (17, 16), (20, 24), (3, 8), (12, 16), (35, 32)])
+def test_make_divisible(channels: int, expected: int) -> None:
+    assert make_divisible(channels) == expected
+
+
+def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
+    paddle.seed(0)
+    layer = DropPath(0.25)
+    x = paddle.ones([4000, 2, 1, 1])
+    y = layer(x).numpy().reshape(4000, 2)
+
+    assert set(np.unique(np.round(y, 5))) == {0.0, np.float32(1.33333)}
+    assert (y[:, 0] == y[:, 1]).all()
+    assert y.mean() == pytest.approx(1.0, abs=0.03)
+    layer.eval()
+    assert float(layer(x).min()) == 1.0
+    with pytest.raises(ValueError, match="outside"):
+        DropPath(1.0)
+
+
+def test_squeeze_excite_scales_channels() -> None:
+    layer = SqueezeExcite(8)
+    x = paddle.rand([2, 8, 5, 7])
+    ratio = (layer(x) / x).numpy()
+
+    assert np.ptp(ratio, axis=(2, 3)).max() < 1e-5
+    assert ratio.min() >= 0.0
+    assert ratio.max() <= 1.0 + 1e-6
+
+
+def test_unknown_activation() -> None:
+    with pytest.raises(ValueError, match="gelu"):
+        activation("gelu")

@@ -1,0 +1,281 @@
+"""The page as a whole: what a reader finds in each section."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from paddle_mobileseg.report import write_report
+
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Text by the nearest ``id`` around it, rows of tables, attributes of tags; unbalanced tags are an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.stack: list[tuple[str, str]] = []
+        self.texts: dict[str, list[str]] = defaultdict(list)
+        self.rows: dict[str, list[list[str]]] = defaultdict(list)
+        self.tags: dict[str, list[dict[str, str | None]]] = defaultdict(list)
+        self.feed(text)
+        self.close()
+        assert self.stack == []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        found = dict(attrs)
+        self.tags[tag].append(found)
+        if tag in VOID:
+            return
+        around = self.stack[-1][1] if self.stack else ""
+        known = tag in ("section", "ul", "footer") and found.get("id")
+        self.stack.append((tag, known or around))
+        if tag == "tr":
+            self.rows[self.stack[-1][1]].append([])
+        elif tag in ("td", "th"):
+            self.rows[self.stack[-1][1]][-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        self.tags[tag].append(dict(attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack and self.stack[-1][0] == tag, (tag, self.stack)
+        self.stack.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self.stack or not data.strip() or self.stack[-1][0] == "style":
+            return
+        name = self.stack[-1][1]
+        self.texts[name].append(" ".join(data.split()))
+        if any(tag in ("td", "th") for tag, _ in self.stack):
+            cell = self.rows[name][-1]
+            cell[-1] = f"{cell[-1]} {data.strip()}".strip()
+
+    def text(self, name: str) -> str:
+        return " ".join(self.texts[name])
+
+
+def report(made, **options: object) -> Page:
+    arguments = {"bundle_dirs": [made.bundle], "latency_json": made.latency, **options}
+    path = write_report(made.run, made.run.parent / "report.html", **arguments)
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def change(path: Path, **values: object) -> None:
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, **values}))
+
+
+def test_headline(made) -> None:
+    page = report(made)
+    assert page.texts[""].count("PPMobileSeg · MobileSeg_Tiny") == 1
+    headline = page.text("headline")
+    assert "mIoU 0.814 120 images" in headline
+    assert "Parameters 1.49 M" in headline
+    assert "MACs 0.61 G at 480×360" in headline
+    assert "Size on disk 6.2 MB ONNX, Paddle 6.2 MB" in headline  # 6.1 + 0.15 MB, without the golden tensors
+    assert "Best latency 23.5 ms onnxruntime, 2 threads, 480×360" in headline
+    assert "not measured" not in headline
+
+
+def test_training_curves(made) -> None:
+    page = report(made)
+    assert len([each for each in page.tags["svg"] if each["class"] == "chart"]) == 3
+    text = page.text("training")
+    assert "Loss" in text and "Learning rate" in text and "best 0.812 at 1200" in text
+    assert "SyntheticScenes, 1 200 iterations, 5 min 34 s, median 30." in page.text("").replace("\u202f", " ")
+
+
+def test_classes_are_sorted_with_colour_and_number(made) -> None:
+    page = report(made)
+    text = page.text("classes")
+    order = ["sky 0.964", "road 0.951", "building 0.912", "tree 0.887", "car 0.861", "pole 0.547", "lane mark absent"]
+    places = [text.index(each) for each in order]
+    assert places == sorted(places)
+    assert text.startswith("Scores by class Intersection over union on 120 images, single scale.")
+    assert "mIoU 0.814 Pixel accuracy 0.951 Kappa 0.936 Dice 0.889" in text
+    styles = [str(each.get("style")) for each in page.tags["span"]]
+    assert "background:#4682b4" in styles and "width:96.4%" in styles
+    assert sum(style.startswith("width") for style in styles) == len(made.class_names) - 1  # no bar for the absent one
+
+
+def test_samples(made) -> None:
+    page = report(made)
+    assert len(page.tags["img"]) == 6 * 4
+    assert all(each["alt"] and str(each["src"]).startswith("data:image/") for each in page.tags["img"])
+    text = page.text("samples")
+    assert "6 of the 8 validation images" in text
+    assert "right wrong ignored" in text
+    assert "sky building road car pole no label" in text
+    assert text.count("Disagreement") == 6
+    assert re.search(r"Disagreement \d+\.\d %", text)
+
+
+def test_tables(made) -> None:
+    page = report(made)
+    assert page.rows["parity"][1:] == [
+        ["dynamic → paddle", "passed", "100.00 %", "100.00 %", "0", "not measured", "0.999", "4", "bundle"],
+        ["dynamic → onnxruntime", "passed", "99.9987 %", "99.87 %", "3.1e-05", "not measured", "0.999", "4", "bundle"],
+    ]
+    assert ["model.onnx", "6.200", "2a1b2c3d4e5f", "bundle"] in page.rows["files"]
+    assert page.rows["latency"][1:] == [
+        ["onnxruntime", "23.5", "25.9", "2", "480×360", "50", "20.0", "40.0"],
+        ["onnxruntime", "38.4", "40.0", "1", "480×360", "50", "20.0", "55.0"],
+        ["paddle", "61.3", "66.0", "1", "480×360", "50", "20.0", "410.0"],
+    ]
+
+
+def test_machine_config_and_commands(made) -> None:
+    page = report(made)
+    machine = page.text("machine")
+    assert machine.count("Example CPU @ 2.50GHz") == 1  # training and latency: the same machine
+    assert "Training, latency" in machine and "paddlepaddle 3.3.1" in machine and "0123456789ab" in machine
+    text = page.text("repeat")
+    assert "mobileseg train --config quickstart.yml --save_dir run" in text
+    assert "mobileseg benchmark --bundle bundle" in text
+    assert "export (not recorded; its usual form)" in text
+    assert "type: PPMobileSeg" in text
+    assert len(page.tags["details"]) == 1
+
+
+def test_another_machine_is_shown_by_itself(made) -> None:
+    content = json.loads(made.latency.read_text())
+    change(made.latency, machine={**content["machine"], "cpu": "Other CPU"})
+    text = report(made).text("machine")
+    assert "Example CPU" in text and "Other CPU" in text
+
+
+def test_page_asks_the_network_for_nothing(made) -> None:
+    page = report(made)
+    text = (made.run.parent / "report.html").read_text(encoding="utf-8")
+    assert "script" not in page.tags and "link" not in page.tags
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", text)
+    assert "url(" not in text and "@import" not in text
+    assert any(each.get("content", "").startswith("default-src 'none'") for each in page.tags["meta"])
+
+
+def test_page_is_small(made_at_full_size) -> None:
+    made = made_at_full_size
+    out = made.run.parent / "report.html"
+    path = write_report(made.run, out, [made.bundle], made.latency)
+    assert path == out
+    assert path.stat().st_size < 4_000_000
+
+
+def test_names_from_data_are_escaped(made) -> None:
+    evil = "<script>alert('x')</script>"
+    names = [evil, *made.class_names[1:]]
+    change(made.run / "val.json", iou=dict.fromkeys(names, 0.5), dataset=evil, command=evil)
+    change(made.run / "best_model" / "checkpoint.json", class_names=names, network=evil)
+    change(made.run / "environment.json", cpu=evil)
+    (made.run / "config.yml").write_text(f"# {evil}\n")
+    deploy = yaml.safe_load((made.bundle / "deploy.yaml").read_text())
+    deploy["Bundle"]["parity"][0]["stage"] = evil
+    (made.bundle / "deploy.yaml").write_text(yaml.safe_dump(deploy))
+    page = report(made)
+    assert "script" not in page.tags
+    assert evil in page.text("classes") and evil in page.text("machine") and evil in page.text("repeat")
+    assert any(evil in str(each["alt"]) for each in page.tags["img"])
+
+
+def test_what_is_missing_is_said_with_the_command_that_makes_it(made) -> None:
+    for name in ("val.json", "config.yml", "environment.json", "best_model/checkpoint.json"):
+        (made.run / name).unlink()
+    for path in (made.run / "val_samples").iterdir():
+        path.unlink()
+    page = report(made, bundle_dirs=[], latency_json=None)
+    headline = page.text("headline")
+    assert "mIoU 0.812 during training, iteration 1200" in headline
+    for name, command in [
+        ("Parameters", "train"),
+        ("MACs", "export"),
+        ("Size on disk", "export"),
+        ("latency", "benchmark"),
+    ]:
+        assert f"{name} not measured measured by mobileseg {command}" in headline
+    assert "Saved predictions are not there." in page.text("samples")
+    assert f"mobileseg val --config {made.run}/config.yml" in page.text("samples")
+    assert "Parity is not measured." in page.text("parity") and "mobileseg export --model_path" in page.text("parity")
+    assert "An exported bundle is not there." in page.text("files")
+    assert "Latency is not measured." in page.text("latency") and "mobileseg benchmark" in page.text("latency")
+    assert "Machine and versions are not there." in page.text("machine")
+    assert "The configuration is not there." in page.text("repeat")
+
+
+def test_an_evaluation_alone_gives_a_page(made) -> None:
+    (made.run / "log.jsonl").unlink()
+    page = report(made, bundle_dirs=[], latency_json=None)
+    assert "The training log is not there." in page.text("training")
+    assert "mIoU 0.814" in page.text("headline")
+    change(made.run / "val.json", miou=None, iou={}, kappa=None)
+    page = report(made, bundle_dirs=[], latency_json=None)
+    assert "mIoU not measured" in page.text("headline")
+    assert "Scores by class are not measured." in page.text("classes")
+
+
+def test_null_measurements_are_not_zero(made) -> None:
+    change(made.latency, measurements=[{"backend": "paddle", "threads": None, "median_ms": None}])
+    page = report(made)
+    assert page.rows["latency"][1] == [
+        "paddle", "not measured", "not measured", "not recorded",
+        "unknown size", "not recorded", "not measured", "not measured",
+    ]  # fmt: skip
+    assert "latency not measured" in page.text("headline")
+    change(made.latency, measurements=[{"backend": "paddle", "median_ms": 4.0}])
+    assert "Best latency 4.0 ms paddle, threads not recorded, unknown size" in report(made).text("headline")
+
+
+def test_losses_that_are_not_finite_are_left_out_and_counted(made) -> None:
+    with open(made.run / "log.jsonl", "a") as file:
+        file.write('{"kind": "train", "iter": 1205, "loss": NaN, "lr": 0.0}\n')
+    assert "1 without a finite number left out" in report(made).text("training")
+
+
+def test_parts_that_do_not_belong_together_are_noticed(made) -> None:
+    assert "another checkpoint" not in report(made).text("")
+    deploy = yaml.safe_load((made.bundle / "deploy.yaml").read_text())
+    deploy["Bundle"]["source_checkpoint_sha256"] = "0" * 64
+    deploy["Bundle"]["parity"][1]["passed"] = False
+    (made.bundle / "deploy.yaml").write_text(yaml.safe_dump(deploy))
+    (made.bundle / "golden.npz").unlink()
+    (made.bundle / "model.onnx").write_bytes(b"short")
+    page = report(made)
+    text = page.text("")
+    assert "The bundle bundle was exported from another checkpoint than the scores are of." in text
+    assert "A latency record is of another checkpoint than the bundles." in text
+    assert "Parity failed: dynamic → onnxruntime of bundle." in text
+    assert "bundle/golden.npz: not there." in text
+    assert "bundle/model.onnx: size differs from the export." in text
+    assert page.rows["parity"][2][1] == "failed"
+    change(made.run / "val.json", checkpoint_sha256="1" * 64)
+    assert "of another checkpoint than this run's best_model" in report(made).text("")
+
+
+def test_errors_leave_an_existing_page_alone(made) -> None:
+    out = made.run.parent / "report.html"
+    out.write_text("old")
+    with pytest.raises(FileNotFoundError, match="no run folder"):
+        write_report(made.run / "none", out)
+    with pytest.raises(FileNotFoundError, match="is no bundle"):
+        write_report(made.run, out, [made.run])
+    with pytest.raises(FileNotFoundError, match="no latency record"):
+        write_report(made.run, out, [], made.run / "none.json")
+    change(made.run / "best_model" / "checkpoint.json", palette=[[0, 0, 0]])
+    with pytest.raises(ValueError, match="palette"):
+        write_report(made.run, out)
+    assert out.read_text() == "old"
+    assert not [path for path in out.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_that_cannot_be_written_is_named(made) -> None:
+    blocked = made.run.parent / "file"
+    blocked.write_text("")
+    with pytest.raises(OSError, match="cannot write to"):
+        write_report(made.run, blocked / "report.html")
