@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from paddle_mobileseg.cpu import keep_freed_memory, use_all_cores
+from paddle_mobileseg.cpu import import_paddle, keep_freed_memory, use_all_cores
 
 EXIT_USER_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     use_all_cores()
     keep_freed_memory()
     try:
+        if args.needs_paddle:
+            import_paddle()
         return args.run(args) or 0
     except KeyboardInterrupt as error:
         print(f"interrupted{': ' + str(error) if str(error) else ''}", file=sys.stderr)
@@ -53,11 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> Any:
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, needs_paddle: bool = True
+) -> Any:
     parser = commands.add_parser(
         name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, needs_paddle=needs_paddle)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -103,7 +107,7 @@ def _open(args: argparse.Namespace) -> Any:
 
 # ------------------------------------------------------------------------------------------------------------ scenes
 def _add_scenes(commands: Any) -> None:
-    parser = _command(commands, "scenes", _scenes, "write a data set of synthetic street scenes")
+    parser = _command(commands, "scenes", _scenes, "write a data set of synthetic street scenes", False)
     parser.add_argument("--output", required=True, help="folder to write")
     parser.add_argument("--train", type=int, default=240, help="training images")
     parser.add_argument("--val", type=int, default=40, help="validation images")
@@ -246,7 +250,7 @@ def _export(args: argparse.Namespace) -> None:
 
 # --------------------------------------------------------------------------------------------------------- benchmark
 def _add_benchmark(commands: Any) -> None:
-    parser = _command(commands, "benchmark", _benchmark, "measure the latency of a bundle on this machine")
+    parser = _command(commands, "benchmark", _benchmark, "measure the latency of a bundle on this machine", False)
     parser.add_argument("--bundle", required=True, help="bundle folder")
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--backends", nargs="+", help="paddle, onnxruntime (default: every one that is installed)")
@@ -263,7 +267,7 @@ def _benchmark(args: argparse.Namespace) -> None:
 
 # ------------------------------------------------------------------------------------------------------------ report
 def _add_report(commands: Any) -> None:
-    parser = _command(commands, "report", _report, "write one HTML page about a training, its export and its speed")
+    parser = _command(commands, "report", _report, "write one HTML page on a run", False)
     parser.add_argument("--run", required=True, dest="run_dir", help="folder that training wrote (--save_dir)")
     parser.add_argument("--bundle", nargs="*", default=[], help="bundle folders")
     parser.add_argument("--latency", help="JSON file that benchmark wrote")

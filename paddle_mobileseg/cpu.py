@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
 import os
+import warnings
 
 # Numbers of glibc's <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -13,6 +16,13 @@ def use_all_cores() -> None:
     """Let Paddle use every core that this process may; call it before Paddle is imported. ``OMP_NUM_THREADS`` wins."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(cores))
+
+
+def import_paddle() -> None:
+    """Import Paddle without what it prints about ccache and about more than one thread."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        import paddle  # noqa: F401
 
 
 def keep_freed_memory() -> None:

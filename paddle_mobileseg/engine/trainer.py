@@ -198,9 +198,14 @@ class Trainer:
             "best_miou": self.best_miou,
             "network": {name: tensor.numpy() for name, tensor in self.network.state_dict().items()},
             "optimizer": self.optimizer.state_dict(),
+            "parameter_names": self._parameter_names(),
             "average": None if self.average is None else self.average.state_dict(),
             "random": {"python": random.getstate(), "numpy": np.random.get_state(), "paddle": paddle.get_rng_state()},
         }
+
+    def _parameter_names(self) -> dict[str, str]:
+        """Paddle's name of each parameter, which depends on what else the process has built."""
+        return {name: parameter.name for name, parameter in self.network.named_parameters()}
 
     def _manifest(self) -> dict[str, Any]:
         dataset = self.val_dataset or self.train_dataset
@@ -229,7 +234,7 @@ class Trainer:
             )
         for name, tensor in own.items():
             tensor.set_value(saved[name])
-        self.optimizer.set_state_dict(state["optimizer"])
+        self.optimizer.set_state_dict(_renamed(state["optimizer"], state["parameter_names"], self._parameter_names()))
         if (self.average is None) != (state["average"] is None):
             raise ValueError(
                 f"{path} was trained {'without' if self.average else 'with'} EMA; resume with the same setting"
@@ -257,6 +262,16 @@ class Trainer:
             yield
         finally:
             signal.signal(signal.SIGINT, previous)
+
+
+def _renamed(state: dict[str, Any], saved: dict[str, str], own: dict[str, str]) -> dict[str, Any]:
+    """An optimiser's state, whose keys begin with Paddle's parameter names, under the names of this process."""
+    names = {saved[structured]: own[structured] for structured in saved}
+    renamed = {}
+    for key, value in state.items():
+        parameter = next((name for name in names if key.startswith(f"{name}_")), None)
+        renamed[key if parameter is None else names[parameter] + key[len(parameter) :]] = value
+    return renamed
 
 
 def seed_everything(seed: int) -> None:

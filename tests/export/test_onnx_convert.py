@@ -61,7 +61,12 @@ def test_every_node_is_needed(network: nn.Layer, tmp_path: Path) -> None:
 
 def test_drop_unused_nodes_keeps_what_outputs_depend_on() -> None:
     make = onnx.helper.make_node
-    nodes = [make("Relu", ["x"], ["a"]), make("Abs", ["x"], ["b"]), make("Neg", ["b"], ["c"]), make("Neg", ["a"], ["y"])]
+    nodes = [
+        make("Relu", ["x"], ["a"]),
+        make("Abs", ["x"], ["b"]),
+        make("Neg", ["b"], ["c"]),
+        make("Neg", ["a"], ["y"]),
+    ]
     values = [onnx.helper.make_tensor_value_info(name, 1, [1]) for name in "xy"]
     graph = onnx.helper.make_graph(nodes, "g", values[:1], values[1:])
     drop_unused_nodes(graph)
@@ -77,7 +82,9 @@ def test_death_by_signal_is_a_clear_error(child: str) -> None:
 
 
 def test_an_exception_in_the_child_is_told_with_its_last_lines(child: str) -> None:
-    with pytest.raises(ConversionError, match=r"failed \(exit status 1\)(.|\n)*RuntimeError: no converter for operator frob"):
+    with pytest.raises(
+        ConversionError, match=r"failed \(exit status 1\)(.|\n)*RuntimeError: no converter for operator frob"
+    ):
         run_child(child, ["raise"], 30, "conversion of a")
 
 
@@ -100,7 +107,9 @@ def test_damaged_graph(tmp_path: Path) -> None:
 
 def test_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_convert.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConversionError, match=r"package onnx, which is not installed; install paddle_mobileseg\[onnx\]"):
+    with pytest.raises(
+        ConversionError, match=r"package onnx, which is not installed; install paddle_mobileseg\[onnx\]"
+    ):
         convert(tmp_path, tmp_path, tmp_path / "model.onnx")
 
 

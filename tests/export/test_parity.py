@@ -94,7 +94,9 @@ def test_failing_names_hop_and_figures() -> None:
     with pytest.raises(ParityError) as caught:
         check(compared.result(), hint="Nothing was written to out.")
     message = str(caught.value)
-    assert message.startswith("dynamic->file: labels agree on 0.0000% of the pixels of 1 image(s) (0.0000% at class boundaries)")
+    assert message.startswith(
+        "dynamic->file: labels agree on 0.0000% of the pixels of 1 image(s) (0.0000% at class boundaries)"
+    )
     assert "needed are 99.9000%" in message
     assert "nearly equal" in message
     assert message.endswith("Nothing was written to out.")

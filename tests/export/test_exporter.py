@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import hashlib
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+from paddle import nn
+
+from paddle_mobileseg.data.reading import read_image
+from paddle_mobileseg.export import ConversionError, ParityError, Tolerance, exporter
+from paddle_mobileseg.export.request import check_target, checked_shape, deploy_transforms, describe_normalization
+from paddle_mobileseg.runtime import Session, load_bundle
+
+NORMALIZE = {"type": "Normalize", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.5]}
+
+
+@pytest.fixture(autouse=True)
+def complexity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "_complexity", lambda network, size_hw: (648, 10 * size_hw[0] * size_hw[1]))
+
+
+def export(checkpoint: Any, folder: Path, **arguments: Any) -> Any:
+    return exporter.export_checkpoint(checkpoint, folder, **arguments)
+
+
+def labels_of(network: nn.Layer, image: np.ndarray) -> np.ndarray:
+    """What the network says, worked out without the package's preprocessing."""
+    x = ((image / 255 - NORMALIZE["mean"]) / NORMALIZE["std"]).astype(np.float32).transpose(2, 0, 1)[None]
+    network.eval()
+    with paddle.no_grad():
+        return network(paddle.to_tensor(x))[0].numpy().argmax(1)[0]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_dynamic_bundle(checkpoint: Any, network: nn.Layer, tmp_path: Path) -> None:
+    bundle = export(checkpoint, tmp_path / "out" / "bundle", command="mobileseg export x")
+    folder = tmp_path / "out" / "bundle"
+    assert {path.name for path in folder.parent.iterdir()} == {"bundle"}  # no temporary folder is left
+    names = {"model.json", "model.pdiparams", "model.onnx", "golden.npz"}
+    assert {path.name for path in folder.iterdir()} == {"deploy.yaml", *names}
+
+    written = yaml.safe_load((folder / "deploy.yaml").read_text())
+    assert written["Deploy"] == {
+        "model": "model.json",
+        "params": "model.pdiparams",
+        "transforms": [NORMALIZE],
+        "input_shape": [-1, 3, -1, -1],
+        "output_op": "argmax",
+        "output_dtype": "int32",
+    }
+    about = written["Bundle"]
+    expected = {
+        "format": 1,
+        "network": "TinyNetwork",
+        "num_classes": 4,
+        "class_names": ["road", "car", "sky", "no"],
+        "palette": [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]],
+        "ignore_index": 255,
+        "output": {"kind": "labels", "dtype": "int32", "shape": [-1, -1, -1]},
+        "num_parameters": 648,
+        "macs": 10 * 72 * 96,
+        "macs_size_hw": [72, 96],
+        "metrics": {"miou": 0.5, "iou": {"road": 0.25, "no": None}},
+        "source_checkpoint_sha256": "ab" * 32,
+        "command": "mobileseg export x",
+        "backends": {"paddle": ["model.json", "model.pdiparams"], "onnxruntime": ["model.onnx"]},
+    }
+    assert {key: about[key] for key in expected} == expected
+    assert about["input"] == {
+        "name": "x",
+        "layout": "NCHW",
+        "dtype": "float32",
+        "channel_order": "RGB",
+        "size_hw": "dynamic",
+        "range": [-2.5, 2.5],
+        "normalization": {"scale": 255.0, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.5]},
+    }
+    assert about["versions"].keys() >= {"paddle_mobileseg", "python", "paddlepaddle", "paddle2onnx", "onnxruntime"}
+    assert {
+        name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        for name, data in contents(folder).items()
+        if name != "deploy.yaml"
+    } == about["files"]
+    assert [(row["stage"], row["images"], row["passed"]) for row in about["parity"]] == [
+        ("dynamic->paddle", 2, True),
+        ("dynamic->onnxruntime", 2, True),
+    ]
+    assert "dynamic->onnxruntime: labels agree on" in bundle.summary()
+
+    for backend in ("paddle", "onnxruntime"):
+        session = Session(folder, backend)
+        for path, _ in checkpoint.samples:
+            image = read_image(path)
+            found = session.run(image)
+            assert found.dtype == np.int32
+            assert (found == labels_of(network, image)).mean() > 0.999
+    golden = bundle.golden()
+    assert [x.shape for x, _ in golden] == [(1, 3, 72, 96), (1, 3, 64, 80)]
+    for (x, labels), (path, _) in zip(golden, checkpoint.samples, strict=True):
+        assert (x.dtype, labels.dtype) == (np.float32, np.int32)
+        assert np.array_equal(labels[0], labels_of(network, read_image(path)))
+
+
+@pytest.mark.parametrize("output_op", ["none", "softmax", "vim"])
+def test_fixed_size_resizes_images(checkpoint: Any, tmp_path: Path, output_op: str) -> None:
+    bundle = export(checkpoint, tmp_path / "bundle", output_op=output_op, input_shape=[2, 3, 48, 64], formats=["onnx"])
+    assert {path.name for path in bundle.folder.iterdir()} == {"model.onnx", "golden.npz", "deploy.yaml"}
+    assert "model" not in bundle.deploy
+    assert bundle.deploy["transforms"] == [{"type": "Resize", "target_size": [64, 48]}, NORMALIZE]
+    assert bundle.about["input"]["size_hw"] == [48, 64]
+    assert bundle.about["macs_size_hw"] == [48, 64]
+    kind, dtype, shape = {
+        "none": ("logits", "float32", [2, 4, 48, 64]),
+        "softmax": ("probabilities", "float32", [2, 4, 48, 64]),
+        "vim": ("labels", "int32", [2, 48, 64]),
+    }[output_op]
+    assert bundle.about["output"] == {"kind": kind, "dtype": dtype, "shape": shape}
+    (parity,) = bundle.about["parity"]
+    assert (parity["max_abs_diff"] is None) == (output_op == "vim")
+    session = Session(bundle.folder)
+    assert session.run(read_image(checkpoint.samples[0][0])).shape == (72, 96)
+    for x, expected in bundle.golden():
+        found = session.run_tensor(x)
+        assert found.shape == tuple(shape)
+        assert np.abs(found - expected).max() <= (parity["max_abs_diff"] or 0) + 1e-6
+    with pytest.raises(ValueError, match=r"no files for the backend 'paddle' \(it has files for: onnxruntime\)"):
+        Session(bundle.folder, "paddle")
+
+
+def test_images_given_take_the_place_of_those_stored(checkpoint: Any, make_scene: Any, tmp_path: Path) -> None:
+    images = [make_scene(seed, 40, 56) for seed in range(3)]
+    bundle = export(checkpoint, tmp_path / "bundle", formats=["paddle"], calib_images=images)
+    assert [row["images"] for row in bundle.about["parity"]] == [3]
+    assert bundle.golden()[0][0].shape == (1, 3, 40, 56)
+
+
+def test_golden_tensors_stay_small(checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "_MAX_GOLDEN_BYTES", 1)
+    bundle = export(checkpoint, tmp_path / "bundle", formats=["paddle"])
+    assert len(bundle.golden()) == 1
+    assert bundle.about["parity"][0]["images"] == 2
+
+
+def test_a_bundle_is_replaced_only_by_one_that_passed(
+    checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bundle"
+    export(checkpoint, folder, formats=["paddle"])
+    (folder / "latency.json").write_text("{}")
+    before = contents(folder)
+
+    run = exporter._run_dynamic
+    monkeypatch.setattr(exporter, "_run_dynamic", lambda network, x: 3 - run(network, x))
+    with pytest.raises(ParityError) as caught:
+        export(checkpoint, folder, formats=["paddle"])
+    assert str(caught.value).startswith("dynamic->paddle: labels agree on ")
+    assert str(caught.value).endswith(f"Nothing was written to {folder}.")
+    assert contents(folder) == before
+    monkeypatch.setattr(exporter, "_run_dynamic", run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporter.onnx_convert, "run_child", crash)
+        with pytest.raises(ConversionError, match="SIGABRT"):
+            export(checkpoint, folder)
+    assert contents(folder) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "image_0.png", "image_1.png"}
+
+    export(checkpoint, folder, output_op="softmax", formats=["paddle"])
+    assert load_bundle(folder).output_op == "softmax"
+    assert not (folder / "latency.json").exists()  # it was measured on the one replaced
+
+
+def crash(*_: Any) -> None:
+    raise ConversionError(f"conversion died of {signal.SIGABRT.name}")
+
+
+def test_tolerance_of_values_gates_too(checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = exporter._run_dynamic
+    monkeypatch.setattr(exporter, "_run_dynamic", lambda network, x: run(network, x) * 1.01)
+    with pytest.raises(ParityError, match=r"labels agree on 100\.0000%.*Largest difference"):
+        export(checkpoint, tmp_path / "bundle", output_op="none", formats=["paddle"])
+    bundle = export(
+        checkpoint, tmp_path / "bundle", output_op="none", formats=["paddle"], tolerance=Tolerance(max_abs_diff=0.02)
+    )
+    assert bundle.about["parity"][0]["passed"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"output_op": "labels"}, "output_op is 'labels'; expected one of none, softmax, argmax, vim"),
+        ({"formats": ["paddle", "ncnn"]}, "expected some of paddle, onnx"),
+        ({"formats": []}, "expected some of paddle, onnx"),
+        ({"formats": "onnx"}, "expected some of paddle, onnx"),
+        ({"input_shape": [1, 4, 32, 32]}, "expected 3 channels"),
+        ({"calib_images": []}, "no images to prove the export on"),
+        ({"calib_images": [np.zeros((8, 8, 4), np.uint8)]}, r"uint8 \[height, width, 3\]"),
+    ],
+)
+def test_wrong_arguments(checkpoint: Any, tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        export(checkpoint, tmp_path / "bundle", **arguments)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_weights_that_are_not_finite(checkpoint: Any, network: nn.Layer, tmp_path: Path) -> None:
+    network.head.bias.set_value(np.array([0, np.nan, 0, 0], np.float32))
+    with pytest.raises(ValueError, match=r"weight head\.bias .* not finite"):
+        export(checkpoint, tmp_path / "bundle")
+
+
+def test_checkpoint_without_transforms(checkpoint: Any, tmp_path: Path) -> None:
+    checkpoint.config.val_dataset = {}
+    with pytest.raises(ValueError, match=r"no val_dataset\.transforms"):
+        export(checkpoint, tmp_path / "bundle")
+
+
+def test_a_folder_with_other_things_is_not_replaced(tmp_path: Path) -> None:
+    check_target(tmp_path / "new")
+    check_target(tmp_path)
+    (tmp_path / "deploy.yaml").write_text("Bundle: {files: {model.onnx: {}}}")
+    (tmp_path / "model.onnx").touch()
+    check_target(tmp_path)
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(ValueError, match=r"holds 'holiday\.jpg', which is no part of a bundle"):
+        check_target(tmp_path)
+    (tmp_path / "holiday.jpg").unlink()
+    (tmp_path / "deploy.yaml").write_text("Deploy: {}")  # PaddleSeg's own export
+    with pytest.raises(ValueError, match=r"holds 'deploy\.yaml'"):
+        check_target(tmp_path)
+    with pytest.raises(ValueError, match="is a file"):
+        check_target(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, [-1, 3, -1, -1]),
+        ([1, 3, 512, 256], [1, 3, 512, 256]),
+        ([None, None, None, None], [-1, 3, -1, -1]),
+        ((-1, 3, 64, 64), [-1, 3, 64, 64]),
+    ],
+)
+def test_input_shape(given: Any, expected: list[int]) -> None:
+    assert checked_shape(given) == expected
+
+
+@pytest.mark.parametrize("wrong", [[3, 512, 512], [1, 3, 0, 512], [1, 3, 64.0, 64], [True, 3, 64, 64], [1, 3, -1, 64]])
+def test_wrong_input_shape(wrong: list[Any]) -> None:
+    with pytest.raises(ValueError, match="input_shape is"):
+        checked_shape(wrong)
+
+
+def test_transforms_of_a_fixed_size() -> None:
+    by_long = [{"type": "ResizeByLong", "long_size": 64}, {"type": "Padding", "target_size": [64, 48]}, NORMALIZE]
+    resized = [{"type": "Resize", "target_size": [64, 48]}, NORMALIZE]
+    assert deploy_transforms(by_long, [1, 3, -1, -1]) == by_long
+    assert deploy_transforms(by_long, [1, 3, 48, 64]) == by_long  # it is that size already, without distortion
+    assert deploy_transforms(by_long, [1, 3, 64, 64]) == [{"type": "Resize", "target_size": [64, 64]}, NORMALIZE]
+    assert deploy_transforms(resized, [1, 3, 48, 64]) == resized
+    kept = [{"type": "Resize", "target_size": [64, 48], "keep_ratio": True}, NORMALIZE]
+    assert deploy_transforms(kept, [1, 3, 48, 64]) == resized
+
+
+def test_normalization() -> None:
+    assert describe_normalization([{"type": "Normalize"}]) == {
+        "range": [-1.0, 1.0],
+        "normalization": {"scale": 255.0, "mean": [0.5], "std": [0.5]},
+    }
+    assert describe_normalization([]) == {"range": [0.0, 255.0], "normalization": None}
