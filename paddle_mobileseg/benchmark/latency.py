@@ -3,8 +3,12 @@
 What one number means: the clock starts with the input in memory as a float32 NCHW array and stops when the output is
 a complete NumPy array, so that a backend which returns before its work is done cannot look fast. The first call of a
 session (which may compile, allocate or read) is kept apart, then calls for warming up are made and not counted, then
-the timed calls go through the inputs in turn. Several sessions are measured in turns, call by call, so that a change
-of the machine's speed during the measurement meets all of them.
+the timed calls go through the inputs in turn.
+
+Several sessions take turns of a few calls each, so that a change of the machine's speed during the measurement meets
+all of them. Threads of one session go on spinning for a while after its call, in wait for the next one, and take cores
+from another session (seen with ONNX Runtime 1.31 on two cores: 90 ms instead of 48 ms). So a turn begins with a pause,
+in which they fall asleep, and an untimed call.
 """
 
 from __future__ import annotations
@@ -21,6 +25,10 @@ from paddle_mobileseg.benchmark.machine import describe
 from paddle_mobileseg.files import write_json
 
 FORMAT = 1
+RECORD_FILE = "latency.json"  # its usual name, in a bundle's folder
+
+PAUSE_S = 0.3  # longer than the 0.2 s for which OpenMP threads spin by default
+CALLS_PER_TURN = 5
 
 _NS_PER_MS = 1e6
 
@@ -67,10 +75,12 @@ def measure_all(
     warmup: int = 3,
     repeats: int = 20,
     clock: Callable[[], int] = time.perf_counter_ns,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> list[dict[str, Any]]:
-    """Time several sessions in turns: one call of each, then the same in reverse order, and so on.
+    """Time several sessions in turns of ``CALLS_PER_TURN`` calls; every second round goes in reverse order.
 
-    Arguments and errors as for :func:`measure`; each session gets ``repeats`` timed calls.
+    Arguments and errors as for :func:`measure`; each session gets ``repeats`` timed calls. ``sleep`` is called with
+    ``PAUSE_S`` before each turn, unless there is one session only.
 
     Returns:
         what :func:`measure` returns, for each session in the order given.
@@ -85,9 +95,14 @@ def measure_all(
             session.run_tensor(inputs[turn % len(inputs)])
     raw: list[list[float]] = [[] for _ in sessions]
     order = list(range(len(sessions)))
-    for turn in range(repeats):
-        for index in order if turn % 2 == 0 else reversed(order):
-            raw[index].append(_time_call(sessions[index], inputs[turn % len(inputs)], clock))
+    for start in range(0, repeats, CALLS_PER_TURN):
+        calls = range(start, min(start + CALLS_PER_TURN, repeats))
+        for index in order:
+            if len(sessions) > 1:
+                sleep(PAUSE_S)
+                sessions[index].run_tensor(inputs[start % len(inputs)])
+            raw[index] += [_time_call(sessions[index], inputs[call % len(inputs)], clock) for call in calls]
+        order.reverse()
     return [
         {
             "backend": session.backend,

@@ -19,7 +19,14 @@ Batch = dict[str, Any]
 
 
 def train_batches(
-    dataset: Any, batch_size: int, iters: int, seed: int, start_iter: int = 0, num_workers: int = 0
+    dataset: Any,
+    batch_size: int,
+    iters: int,
+    seed: int,
+    start_iter: int = 0,
+    num_workers: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Iterator[Batch]:
     """Batches start_iter .. iters-1 of an endless training run.
 
@@ -31,6 +38,7 @@ def train_batches(
         iters: number of the last batch plus one.
         start_iter: number of the first batch.
         num_workers: processes that read and transform; 0: none but this one.
+        rank, ranks: give only the rank-th of so many equal shares of batches of ``batch_size * ranks`` images.
 
     Yields:
         ``img`` float32 [N, C, H, W]; ``label`` int64 [N, H, W]; ``files``: list of N image paths.
@@ -43,12 +51,12 @@ def train_batches(
     for name, value, least in (("batch_size", batch_size, 1), ("iters", iters, 0), ("start_iter", start_iter, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, but got {value!r}")
-    if len(dataset) < batch_size:
+    if len(dataset) < batch_size * ranks:
         raise ValueError(
-            f"the training data has {len(dataset)} images, fewer than one batch of {batch_size}: "
+            f"the training data has {len(dataset)} images, fewer than one batch of {batch_size * ranks}: "
             "set batch_size lower or add images"
         )
-    return ordered_map(_TrainBatch(dataset, batch_size, seed), start_iter, iters, num_workers)
+    return ordered_map(_TrainBatch(dataset, batch_size, seed, rank, ranks), start_iter, iters, num_workers)
 
 
 def eval_samples(dataset: Any, num_workers: int = 0) -> Iterator[Batch]:
@@ -96,11 +104,14 @@ class _TrainBatch:
     dataset: Any
     batch_size: int
     seed: int
+    rank: int
+    ranks: int
 
     def __call__(self, iteration: int) -> Batch:
-        epoch, batch = divmod(iteration, len(self.dataset) // self.batch_size)
+        epoch, batch = divmod(iteration, len(self.dataset) // (self.batch_size * self.ranks))
         order = np.random.default_rng(_entropy(self.seed, epoch)).permutation(len(self.dataset))
-        chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+        share = batch * self.ranks + self.rank
+        chosen = order[share * self.batch_size : (share + 1) * self.batch_size].tolist()
         samples = [draw_sample(self.dataset, i, _sample_seed(self.seed, epoch, i)) for i in chosen]
         return _collate(samples)
 

@@ -124,7 +124,7 @@ class Progress(Hook):
         if step.iteration % trainer.options.log_iters and step.iteration != self._total:
             return
         now = time.monotonic()
-        speed = len(self._losses) * trainer.cfg.batch_size / max(now - self._since, 1e-9)
+        speed = len(self._losses) * trainer.cfg.batch_size * trainer.ranks.count / max(now - self._since, 1e-9)
         loss = float(np.mean(self._losses))
         record = {"kind": "train", "iter": step.iteration, "loss": loss, "lr": step.lr, "images_per_s": speed}
         for log in self._logs:

@@ -19,6 +19,7 @@ from paddle import Tensor, nn
 
 from paddle_mobileseg.config import Config, build, check_losses
 from paddle_mobileseg.data.loader import train_batches
+from paddle_mobileseg.engine import parallel
 from paddle_mobileseg.engine.checkpoint import load_checkpoint, save_checkpoint
 from paddle_mobileseg.engine.ema import WeightAverage
 from paddle_mobileseg.files import make_output_folder, write_json
@@ -92,6 +93,7 @@ class Trainer:
     def __init__(self, cfg: Config, options: TrainOptions) -> None:
         self.cfg = cfg
         self.options = options
+        self.ranks = parallel.join()
         self.folder = make_output_folder(options.save_dir)
         seed_everything(options.seed)
         self.train_dataset = build.dataset(cfg, "train")
@@ -103,13 +105,19 @@ class Trainer:
         self.losses = build.losses(cfg)
         self.lr_scheduler = build.lr_scheduler(cfg)
         self.optimizer = build.optimizer(cfg, self.network, self.lr_scheduler)
-        self.average = None if options.ema_decay is None else WeightAverage(self.network, options.ema_decay)
+        self.average = (
+            None
+            if options.ema_decay is None or self.ranks.number > 0
+            else WeightAverage(self.network, options.ema_decay)
+        )
         self.iteration = 0
         self.metrics: dict[str, Any] | None = None
         self.best_miou = -1.0
         self._stop = threading.Event()
         if options.resume_model is not None:
             self._resume(options.resume_model)
+        elif self.ranks.count > 1:
+            paddle.seed(options.seed + self.ranks.number)  # weights are equal by now; dropout shall not be
 
     def run(self) -> None:
         """Train up to the configured number of iterations.
@@ -120,6 +128,11 @@ class Trainer:
         """
         from paddle_mobileseg.engine.hooks import default_hooks
 
+        if self.ranks.number > 0:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides when to stop
+            for _ in self.steps():
+                pass
+            return
         self.cfg.save(self.folder / "config.yml")
         write_json(
             self.folder / "environment.json",
@@ -149,7 +162,10 @@ class Trainer:
             seed=self.options.seed,
             start_iter=self.iteration,
             num_workers=self.options.num_workers,
+            rank=self.ranks.number,
+            ranks=self.ranks.count,
         )
+        parameters = [p for p in self.network.parameters() if not p.stop_gradient]
         with contextlib.closing(batches):
             for batch in batches:
                 lr = float(self.optimizer.get_lr())
@@ -162,6 +178,8 @@ class Trainer:
                         "The last checkpoint is untouched; a lower learning rate usually helps"
                     )
                 loss.backward()
+                if self.ranks.count > 1:
+                    parallel.average_gradients(parameters, self.ranks)
                 self.optimizer.step()
                 self.optimizer.clear_grad()
                 self.lr_scheduler.step()
@@ -235,7 +253,7 @@ class Trainer:
         for name, tensor in own.items():
             tensor.set_value(saved[name])
         self.optimizer.set_state_dict(_renamed(state["optimizer"], state["parameter_names"], self._parameter_names()))
-        if (self.average is None) != (state["average"] is None):
+        if self.ranks.number == 0 and (self.average is None) != (state["average"] is None):
             raise ValueError(
                 f"{path} was trained {'without' if self.average else 'with'} EMA; resume with the same setting"
             )

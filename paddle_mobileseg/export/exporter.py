@@ -186,7 +186,7 @@ def _write_golden(path: Path, reference: DeployNetwork, inputs: list[np.ndarray]
         if tensors and sum(a.nbytes for a in (*tensors.values(), *pair.values())) > _MAX_GOLDEN_BYTES:
             break
         tensors.update(pair)
-    np.savez_compressed(path, **tensors)
+    np.savez_compressed(path, allow_pickle=False, **tensors)
 
 
 def _prove(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 
 import onnx
+import paddle
 import paddle2onnx
 
 
 def main(graph: str, weights: str, target: str, opset: str) -> None:
+    """Write ``target``; arguments as for :func:`paddle_mobileseg.export.onnx_convert.convert`."""
+    paddle.disable_signal_handler()  # its report of an abort would bury the converter's own words
     paddle2onnx.export(
         graph,
         weights,

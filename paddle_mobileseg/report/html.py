@@ -41,8 +41,9 @@ def write_report(
     """Write one HTML file about a trained network. Files are read, nothing is computed again.
 
     Of the run folder are read, as far as they exist: ``log.jsonl``, ``config.yml``, ``environment.json``, ``val.json``,
-    ``best_model/checkpoint.json`` and ``val_samples/NNN_{image,label,prediction}.png`` (labels: 8-bit class indices,
-    255 = not judged). Whatever is missing is shown as missing, with the command that makes it.
+    ``best_model/checkpoint.json`` and in ``val_samples`` the files ``NNN_image.jpg`` (or ``.png``), ``NNN_label.png``
+    and ``NNN_prediction.png`` (8-bit class indices, 255 = not judged). Whatever is missing is shown as missing, with
+    the command that makes it.
 
     Args:
         run_dir: the ``--save_dir`` of a training.
@@ -61,7 +62,8 @@ def write_report(
     run = read_run(run_dir)
     bundles = [read_bundle(folder) for folder in bundle_dirs]
     latency = read_latency(run.folder, [bundle.folder for bundle in bundles], latency_json)
-    page = _template().render(_view(run, bundles, latency))
+    arguments = ["--latency", str(latency_json)] if latency_json is not None else []
+    page = _template().render(_view(run, bundles, latency, [*arguments, "--output", str(out_html)]))
     write_text(out_html, page)
     return Path(out_html)
 
@@ -108,8 +110,10 @@ def _noted(value: Any) -> Any:
     return "not recorded" if value is None else value
 
 
-def _view(run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]]) -> dict[str, Any]:
-    """Everything that the template shows."""
+def _view(
+    run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]], report_arguments: list[str]
+) -> dict[str, Any]:
+    """Everything that the template shows; ``report_arguments`` repeat this report."""
     config = _parsed_config(run)
     names, palette = _classes(run, bundles)
     samples = find_samples(run.folder)
@@ -136,7 +140,7 @@ def _view(run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any
         "latency": sections.latency_rows(latency),
         "machines": sections.machines(run, latency),
         "config": run.config,
-        "commands": sections.commands(run, bundles, latency),
+        "commands": sections.commands(run, bundles, latency, report_arguments),
         "hint": sections.hints(run, bundles),
     }
 

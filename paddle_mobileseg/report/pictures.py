@@ -99,7 +99,7 @@ def read_strip(run_folder: Path, name: str, palette: np.ndarray | None, class_na
         ValueError: a file is damaged or the sizes differ; names the file.
     """
     folder = run_folder / SAMPLES_FOLDER
-    image = read_image(folder / f"{name}_image.png")
+    image = read_image(next(iter(sorted(folder.glob(f"{name}_image.*"))), folder / f"{name}_image.jpg"))
     prediction = _read_indices(folder / f"{name}_prediction.png")
     label_file = folder / f"{name}_label.png"
     label = _read_indices(label_file) if label_file.is_file() else None

@@ -11,9 +11,8 @@ from typing import Any
 
 import yaml
 
+from paddle_mobileseg.benchmark.latency import RECORD_FILE as LATENCY_FILE
 from paddle_mobileseg.benchmark.latency import read_record
-
-LATENCY_FILE = "latency.json"
 
 
 @dataclass(frozen=True)

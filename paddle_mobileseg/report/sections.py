@@ -10,12 +10,9 @@ import numpy as np
 
 from paddle_mobileseg.data.palette import default_palette
 from paddle_mobileseg.report.charts import line_chart
-from paddle_mobileseg.report.reading import BundleFiles, RunFiles, number
+from paddle_mobileseg.report.reading import LATENCY_FILE, BundleFiles, RunFiles, number
 
 _MB = 1e6
-
-# What must be shipped for each backend, by the ending of the file's name.
-_FORMATS = {"ONNX": (".onnx",), "Paddle": (".json", ".pdmodel", ".pdiparams"), "Paddle Lite": (".nb",)}
 
 
 def title(run: RunFiles, config: dict[str, Any], bundles: list[BundleFiles]) -> str:
@@ -63,7 +60,7 @@ def _miou_card(run: RunFiles) -> dict[str, str | None]:
 
 
 def _size_card(bundles: list[BundleFiles]) -> dict[str, str | None]:
-    sizes = format_sizes(bundles)
+    sizes = backend_sizes(bundles)
     if not sizes:
         return _card("Size on disk", "export", None)
     smallest = min(sizes, key=lambda name: sizes[name])
@@ -223,15 +220,15 @@ def file_rows(bundles: list[BundleFiles]) -> list[dict[str, Any]]:
     return rows
 
 
-def format_sizes(bundles: list[BundleFiles]) -> dict[str, float]:
-    """Megabytes (10^6 bytes) that each format needs on a device; of several bundles the smallest."""
+def backend_sizes(bundles: list[BundleFiles]) -> dict[str, float]:
+    """Megabytes (10^6 bytes) of the files that each backend needs; of several bundles the smallest."""
     sizes: dict[str, float] = {}
     for bundle in bundles:
-        rows = file_rows([bundle])
-        for name, endings in _FORMATS.items():
-            parts = [row["mb"] for row in rows if row["name"].endswith(endings) and row["mb"] is not None]
-            if parts:
-                sizes[name] = min(sum(parts), sizes.get(name, float("inf")))
+        found = {row["name"]: row["mb"] for row in file_rows([bundle])}
+        for backend, names in _section(bundle.about, "backends").items():
+            parts = [size for name in names if (size := found.get(name)) is not None]
+            if parts and len(parts) == len(names):
+                sizes[backend] = min(sum(parts), sizes.get(backend, float("inf")))
     return sizes
 
 
@@ -292,25 +289,26 @@ def hints(run: RunFiles, bundles: list[BundleFiles]) -> dict[str, str]:
     """The commands that make what can be missing."""
     folder = shlex.quote(str(run.folder))
     bundle = shlex.quote(str(bundles[0].folder if bundles else run.folder.parent / "bundle"))
-    every = " ".join(f"--bundle {shlex.quote(str(each.folder))}" for each in bundles) or f"--bundle {bundle}"
     return {
-        "train": f"mobileseg train --config CONFIG.yml --save_dir {folder}",
-        "val": f"mobileseg val --config {folder}/config.yml --model_path {folder}/best_model --save_dir {folder}",
+        "train": f"mobileseg train --config CONFIG.yml --do_eval --save_dir {folder}",
+        "val": f"mobileseg val --model_path {folder}/best_model --save_dir {folder}",
         "export": f"mobileseg export --model_path {folder}/best_model --save_dir {bundle}",
-        "benchmark": f"mobileseg benchmark --bundle {bundle}",
-        "report": f"mobileseg report --run {folder} {every} --output report.html",
+        "benchmark": f"mobileseg benchmark --bundle {bundle} --output {bundle}/{LATENCY_FILE}",
     }
 
 
-def commands(run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def commands(
+    run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]], report_arguments: list[str]
+) -> list[dict[str, Any]]:
     """The commands that repeat this page: ``name``, ``line`` and whether it was ``recorded`` when it ran."""
     hint = hints(run, bundles)
+    folders = ["--bundle", *(str(bundle.folder) for bundle in bundles)] if bundles else []
     recorded = {
         "train": (run.environment or {}).get("command"),
         "val": (run.scores or {}).get("command"),
         "export": next((bundle.about["command"] for bundle in bundles if bundle.about.get("command")), None),
         "benchmark": next((record["command"] for record in latency if record.get("command")), None),
-        "report": hint["report"],
+        "report": shlex.join(["mobileseg", "report", "--run", str(run.folder), *folders, *report_arguments]),
     }
     return [{"name": name, "line": str(line or hint[name]), "recorded": bool(line)} for name, line in recorded.items()]
 
@@ -336,11 +334,8 @@ def _first_number(sources: list[dict[str, Any]], key: str) -> float | None:
 
 
 def _macs_note(bundles: list[BundleFiles]) -> str:
-    for bundle in bundles:
-        if number(bundle.about.get("macs")) is not None:
-            size = _section(bundle.about, "input").get("size_hw")
-            return f"at {size[1]}×{size[0]}" if isinstance(size, list) and len(size) == 2 else ""
-    return ""
+    size = next((bundle.about["macs_size_hw"] for bundle in bundles if bundle.about.get("macs_size_hw")), None)
+    return "" if size is None else f"at {size[1]}×{size[0]}"
 
 
 def _size_text(shape: Any) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 
-from paddle_mobileseg.benchmark.latency import measure, measure_all, read_record, summarize, write_record
+from paddle_mobileseg.benchmark.latency import PAUSE_S, measure, measure_all, read_record, summarize, write_record
 
 MS = 1_000_000
 INPUT = np.zeros((1, 3, 4, 6), np.float32)
@@ -71,12 +72,30 @@ def test_inputs_are_used_in_turn() -> None:
     assert [int(x.flat[0]) for x in session.seen] == [0, 0, 0, 1, 2, 0]  # first, warm-up, timed
 
 
-def test_sessions_are_interleaved_and_keep_their_own_times() -> None:
+def test_sessions_take_turns_and_keep_their_own_times() -> None:
     clock = Clock()
     slow, fast = FakeSession(clock, [30], "slow"), FakeSession(clock, [10], "fast")
-    results = measure_all([slow, fast], [INPUT], warmup=0, repeats=4, clock=clock)
-    assert [result["raw_ms"] for result in results] == [[30] * 4, [10] * 4]
-    assert clock.calls[2:] == ["slow", "fast", "fast", "slow", "slow", "fast", "fast", "slow"]
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock.calls.append("|")
+        clock.now += int(seconds * 1000 * MS)
+
+    results = measure_all([slow, fast], [INPUT], warmup=0, repeats=7, clock=clock, sleep=sleep)
+    assert [result["raw_ms"] for result in results] == [[30] * 7, [10] * 7]
+    order = [(call, len(list(group))) for call, group in itertools.groupby(clock.calls[2:])]
+    # Each turn: a pause, one untimed call, then the timed ones; the second round in reverse order.
+    assert order == [("|", 1), ("slow", 6), ("|", 1), ("fast", 6), ("|", 1), ("fast", 3), ("|", 1), ("slow", 3)]
+    assert pauses == [PAUSE_S] * 4
+
+
+def test_one_session_needs_no_pause() -> None:
+    clock = Clock()
+    session = FakeSession(clock, [2])
+    results = measure_all([session], [INPUT], warmup=1, repeats=7, clock=clock, sleep=lambda _: pytest.fail("paused"))
+    assert len(session.seen) == 1 + 1 + 7
+    assert results[0]["median_ms"] == 2
 
 
 def test_late_output_is_waited_for() -> None:

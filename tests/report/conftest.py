@@ -195,6 +195,8 @@ def make_bundle(bundle: Path) -> Path:
         "source_checkpoint_sha256": SHA,
         "num_parameters": 1492345,
         "macs": 612_000_000,
+        "macs_size_hw": [360, 480],
+        "backends": {"paddle": ["model.json", "model.pdiparams"], "onnxruntime": ["model.onnx"]},
         "parity": [
             {
                 "stage": stage,

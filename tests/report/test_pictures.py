@@ -81,6 +81,12 @@ def test_large_pictures_are_made_smaller(tmp_path, folder) -> None:
     assert strip.label is None and strip.disagreement is None and strip.right is None
 
 
+def test_image_may_be_a_jpeg(tmp_path, folder) -> None:
+    save(folder, "000_image.jpg", np.full((8, 8, 3), 90, np.uint8))
+    save(folder, "000_prediction.png", np.zeros((8, 8), np.uint8))
+    np.testing.assert_allclose(decode(read_strip(tmp_path, "000", None, ["a"]).image.uri), 90, atol=2)
+
+
 def test_damaged_samples_are_named(tmp_path, folder) -> None:
     save(folder, "000_image.png", np.zeros((2, 2, 3), np.uint8))
     save(folder, "000_prediction.png", np.zeros((2, 2), np.uint8))

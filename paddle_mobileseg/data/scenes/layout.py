@@ -59,7 +59,7 @@ def _place_plants(scene: Scene) -> list[Placed]:
     for side in (-1, 1):
         x = scene.street.outer(side) - side * scene.rng.uniform(0.0, 0.5)
         gap = scene.rng.uniform(4.0, 14.0)
-        for depth in _row(scene, x, 7.0, 34.0, (gap, 2 * gap)):
+        for depth in _row(scene, x, 6.0, 22.0, (gap, 2 * gap)):
             draw = surroundings.draw_tree if scene.rng.random() < 0.75 else surroundings.draw_bush
             placed.append((depth, partial(draw, scene, x, depth)))
     return placed
@@ -73,19 +73,19 @@ def _place_cars(scene: Scene) -> list[Placed]:
         x = street.curb(side) - side * 1.15
         heading = 0.0 if side > 0 else np.pi
         share = rng.uniform(0.15, 0.7)
-        for depth in _row(scene, x, 7.0, 40.0, (5.2, 7.5)):
+        for depth in _row(scene, x, 6.0, 18.0, (5.2, 7.5)):
             if rng.random() < share:
                 placed.append((depth, partial(objects.draw_car, scene, x, depth, heading + rng.normal(0, 0.04))))
     middle = (street.road_left + street.road_right) / 2
     for _ in range(rng.integers(1, 3)):
         side = int(rng.choice([-1, 1]))
         x = middle + side * rng.uniform(0.9, 1.3)
-        depth = float(rng.uniform(8.0, 30.0))
+        depth = float(rng.uniform(7.0, 17.0))
         heading = (0.0 if side > 0 else np.pi) + rng.normal(0, 0.05)
         if all(abs(depth - other) > 3.0 or depth > 20 for other, _ in placed):
             placed.append((depth, partial(objects.draw_car, scene, x, depth, heading)))
     if rng.random() < 0.15:
-        depth = float(rng.uniform(14.0, 24.0))
+        depth = float(rng.uniform(9.0, 15.0))
         x = rng.uniform(street.road_left, street.road_right)
         placed.append((depth, partial(objects.draw_car, scene, x, depth, rng.choice([-1, 1]) * np.pi / 2)))
     return placed
@@ -97,7 +97,7 @@ def _place_posts(scene: Scene) -> list[Placed]:
     for side in (-1, 1):
         x = scene.street.curb(side) + side * scene.rng.uniform(0.35, 0.6)
         is_lamp = scene.rng.random() < 0.5
-        for depth in _row(scene, x, 5.0, 12.0, (2.0, 4.5)):
+        for depth in _row(scene, x, 4.5, 9.5, (2.0, 4.5)):
             if is_lamp:
                 placed.append((depth, partial(objects.draw_lamp_post, scene, x, depth, side)))
             else:
@@ -109,12 +109,12 @@ def _place_posts(scene: Scene) -> list[Placed]:
 def _place_persons(scene: Scene) -> list[Placed]:
     rng, street = scene.rng, scene.street
     placed: list[Placed] = []
-    for _ in range(rng.integers(3, 6)):
+    for _ in range(rng.integers(2, 5)):
         side = int(rng.choice([-1, 1]))
         x = street.curb(side) + (street.outer(side) - street.curb(side)) * rng.uniform(0.3, 0.9)
         if rng.random() < 0.3:
             x = rng.uniform(street.road_left, street.road_right)
-        nearest = max(4.5, scene.camera.depth_inside(x))
-        depth = float(rng.uniform(nearest, max(9.5, nearest + 1.0)))
+        nearest = max(4.0, scene.camera.depth_inside(x))
+        depth = float(rng.uniform(nearest, max(7.0, nearest + 1.0)))
         placed.append((depth, partial(objects.draw_person, scene, x, depth)))
     return placed

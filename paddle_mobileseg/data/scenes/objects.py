@@ -130,7 +130,7 @@ def draw_person(scene: Scene, x: float, depth: float) -> None:
     """Draws a person who stands or walks at (X, Z): legs, torso, arms, head and hair."""
     rng = scene.rng
     size = rng.uniform(1.55, 1.95) / 1.75
-    wide = rng.uniform(1.25, 1.5)
+    wide = rng.uniform(1.45, 1.75)
     top, trousers = pick(rng, CLOTHES, 20), pick(rng, CLOTHES, 20)
     skin, hair = pick(rng, SKIN), pick(rng, HAIR)
     step, turn = rng.uniform(0.0, 0.15), rng.choice([-1.0, 1.0])

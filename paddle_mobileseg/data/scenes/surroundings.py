@@ -94,9 +94,9 @@ def _draw_markings(scene: Scene) -> None:
     """Centre line, edge lines and sometimes a crossing; lines end where they would become too thin to tell."""
     rng, street = scene.rng, scene.street
     paint = pick(rng, [(226, 226, 222), (205, 205, 200), (222, 186, 80)])
-    wide = rng.uniform(0.26, 0.36)
+    wide = rng.uniform(0.36, 0.5)
     center = (street.road_left + street.road_right) / 2
-    reach = wide * scene.camera.focal_px / (4.0 * scene.camera.size_hw[0] / 360.0)
+    reach = wide * scene.camera.focal_px / (6.0 * scene.camera.size_hw[0] / 360.0)
     dash, gap = rng.uniform(2.5, 4.5), rng.uniform(1.5, 3.0)
     if rng.random() < 0.25:
         dash, gap = FAR, 0.0

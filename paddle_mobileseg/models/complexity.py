@@ -1,0 +1,46 @@
+"""Size and work of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import paddle
+from paddle import Tensor, nn
+
+
+def count(network: nn.Layer, size_hw: Sequence[int]) -> tuple[int, int]:
+    """Trainable parameters, and multiply-accumulate operations for one image.
+
+    Counted are convolutions and linear layers, as the papers of these networks do; not the products inside attention,
+    normalisation, activations and resizing.
+
+    Args:
+        network: any segmentation network; left as it was.
+        size_hw: height and width of the input image in pixels.
+
+    Returns:
+        (parameters, MACs).
+    """
+    macs = 0
+
+    def add(layer: nn.Layer, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal macs
+        macs += output.size * int(
+            np.prod(layer.weight.shape[1:] if isinstance(layer, nn.Conv2D) else layer.weight.shape[:1])
+        )
+
+    counted = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, (nn.Conv2D, nn.Linear))]
+    hooks = [layer.register_forward_post_hook(add) for layer in counted]
+    was_training = network.training
+    network.eval()
+    try:
+        with paddle.no_grad():
+            network(paddle.zeros([1, 3, *size_hw]))
+    finally:
+        if was_training:
+            network.train()
+        for hook in hooks:
+            hook.remove()
+    parameters = sum(int(np.prod(p.shape)) for p in network.parameters() if not p.stop_gradient)
+    return parameters, macs
