@@ -244,6 +244,7 @@ def _export(args: argparse.Namespace) -> None:
         input_shape=args.input_shape,
         formats=args.formats,
         calib_images=images,
+        command=args.command_line,
     )
     print(bundle.summary())
 
@@ -252,7 +253,7 @@ def _export(args: argparse.Namespace) -> None:
 def _add_benchmark(commands: Any) -> None:
     parser = _command(commands, "benchmark", _benchmark, "measure the latency of a bundle on this machine", False)
     parser.add_argument("--bundle", required=True, help="bundle folder")
-    parser.add_argument("--output", required=True, help="JSON file to write")
+    parser.add_argument("--output", help="JSON file to write (default: latency.json in the bundle)")
     parser.add_argument("--backends", nargs="+", help="paddle, onnxruntime (default: every one that is installed)")
     parser.add_argument("--threads", nargs="+", type=int, default=[1], help="numbers of threads to measure with")
     parser.add_argument("--warmup", type=int, default=3, help="runs before the measured ones")
@@ -262,7 +263,11 @@ def _add_benchmark(commands: Any) -> None:
 def _benchmark(args: argparse.Namespace) -> None:
     from paddle_mobileseg.benchmark import benchmark_bundle
 
-    print(benchmark_bundle(args.bundle, args.output, args.backends, args.threads, args.warmup, args.repeats))
+    print(
+        benchmark_bundle(
+            args.bundle, args.output, args.backends, args.threads, args.warmup, args.repeats, command=args.command_line
+        )
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ report

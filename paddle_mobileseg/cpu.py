@@ -13,13 +13,18 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def use_all_cores() -> None:
-    """Let Paddle use every core that this process may; call it before Paddle is imported. ``OMP_NUM_THREADS`` wins."""
+    """Let Paddle use every core that this process may, or its share of them in a launched job.
+
+    Call it before Paddle is imported. ``OMP_NUM_THREADS`` wins.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(cores))
+    processes = int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
 
 
 def import_paddle() -> None:
-    """Import Paddle without what it prints about ccache and about more than one thread."""
+    """Import Paddle without what it prints about ccache and threads, and with its C++ log at errors only."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         import paddle  # noqa: F401

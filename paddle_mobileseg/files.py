@@ -38,7 +38,12 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
             _sync(path)
         if target.is_dir() and not target.is_symlink():
             os.rename(target, holder / "previous")
-        os.replace(temporary, target)
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            if (holder / "previous").exists():
+                os.rename(holder / "previous", target)
+            raise
         _sync(target.parent)
     finally:
         shutil.rmtree(holder, ignore_errors=True)

@@ -27,16 +27,16 @@ PACKAGES = (
     "Pillow",
 )
 
-_PROJECT = Path(__file__).resolve().parents[2]
+_PROJECT = Path(__file__).resolve().parents[1]
 
 
 def describe() -> dict[str, Any]:
     """This machine, for a record. What cannot be found out is ``None``. Neither Paddle nor a runtime is imported.
 
     Returns:
-        ``cpu`` (model name), ``logical_cores``, ``memory_gib`` (installed, GiB, one decimal), ``os`` (name, version and processor
-        architecture), ``python``, ``packages`` (version by distribution, those installed only), ``git_commit`` and
-        ``git_modified`` of this project's checkout, ``date`` (UTC, ISO 8601, seconds).
+        ``cpu`` (model name), ``logical_cores``, ``memory_gib`` (installed, GiB, one decimal), ``os`` (name, version
+        and processor architecture), ``python``, ``packages`` (version by distribution, those installed only),
+        ``git_commit`` and ``git_modified`` of this project's checkout, ``date`` (UTC, ISO 8601, seconds).
     """
     commit, modified = _git_state(_PROJECT)
     return {

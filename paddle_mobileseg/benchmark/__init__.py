@@ -2,6 +2,5 @@
 
 from paddle_mobileseg.benchmark.bundle import benchmark_bundle
 from paddle_mobileseg.benchmark.latency import measure, measure_all, read_record, write_record
-from paddle_mobileseg.benchmark.machine import describe
 
-__all__ = ["benchmark_bundle", "describe", "measure", "measure_all", "read_record", "write_record"]
+__all__ = ["benchmark_bundle", "measure", "measure_all", "read_record", "write_record"]

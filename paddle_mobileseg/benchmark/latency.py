@@ -21,8 +21,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from paddle_mobileseg.benchmark.machine import describe
 from paddle_mobileseg.files import write_json
+from paddle_mobileseg.machine import describe
 
 FORMAT = 1
 RECORD_FILE = "latency.json"  # its usual name, in a bundle's folder
@@ -146,7 +146,7 @@ def write_record(
         measurements: as :func:`measure_all` returns them.
         model: what was measured, such as ``network`` and ``source_checkpoint_sha256`` of a bundle.
         command: that repeats the measurement.
-        machine: by default :func:`paddle_mobileseg.benchmark.machine.describe` of this one.
+        machine: by default :func:`paddle_mobileseg.machine.describe` of this one.
 
     Returns:
         what was written.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,8 @@ def validate(
     dataset = build.dataset(checkpoint.config, "val")
     network = build_network(checkpoint)
     folder = None if save_dir is None else make_output_folder(save_dir)
+    if folder is not None:
+        shutil.rmtree(folder / "val_samples", ignore_errors=True)  # of an earlier evaluation
     chosen = {i * len(dataset) // _SAMPLES for i in range(_SAMPLES)}
 
     def keep(index: int, sample: dict[str, Any], labels: np.ndarray) -> None:

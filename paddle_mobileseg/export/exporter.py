@@ -31,6 +31,7 @@ from paddle_mobileseg.export.request import (
 )
 from paddle_mobileseg.export.static import GRAPH, INPUT_NAME, WEIGHTS, DeployNetwork, eval_mode, save_static
 from paddle_mobileseg.files import atomic_path
+from paddle_mobileseg.models.complexity import count
 from paddle_mobileseg.runtime.bundle import GOLDEN, Bundle, describe_files, load_bundle, write_manifest
 from paddle_mobileseg.runtime.session import Session, available_backends
 
@@ -220,7 +221,7 @@ def _describe(
     shape = deploy["input_shape"]
     labels = deploy["output_dtype"] == "int32"
     size_hw = shape[2:] if shape[2] != -1 else list(sample_hw)
-    num_parameters, macs = _complexity(network, size_hw)
+    num_parameters, macs = count(network, size_hw)
     return {
         "network": checkpoint.config.model["type"],
         "num_classes": num_classes,
@@ -248,13 +249,6 @@ def _describe(
         "command": command,
         "versions": _versions(),
     }
-
-
-def _complexity(network: nn.Layer, size_hw: list[int]) -> tuple[int, int]:
-    from paddle_mobileseg.models.complexity import count
-
-    num_parameters, macs = count(network, size_hw)
-    return int(num_parameters), int(macs)
 
 
 def _versions() -> dict[str, str]:

@@ -32,14 +32,14 @@ def count(network: nn.Layer, size_hw: Sequence[int]) -> tuple[int, int]:
 
     counted = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, (nn.Conv2D, nn.Linear))]
     hooks = [layer.register_forward_post_hook(add) for layer in counted]
-    was_training = network.training
+    modes = {layer: layer.training for layer in network.sublayers(include_self=True)}
     network.eval()
     try:
         with paddle.no_grad():
             network(paddle.zeros([1, 3, *size_hw]))
     finally:
-        if was_training:
-            network.train()
+        for layer, training in modes.items():
+            layer.training = training
         for hook in hooks:
             hook.remove()
     parameters = sum(int(np.prod(p.shape)) for p in network.parameters() if not p.stop_gradient)
