@@ -16,7 +16,7 @@ run() {
     "$@"
 }
 
-launch=(python -m paddle.distributed.launch --nproc_per_node 2 --backend gloo --log_dir "$out/launch" --log_level ERROR)
+launch=(python -m paddle.distributed.launch --nproc_per_node 2 --log_dir "$out/launch" --log_level ERROR)
 [ "$(nproc)" -ge 2 ] || launch=(python)
 
 rm -rf "$out"

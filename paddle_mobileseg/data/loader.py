@@ -6,7 +6,7 @@ training was interrupted. Errors come out in the calling process, for any number
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ def train_batches(
     num_workers: int = 0,
     rank: int = 0,
     ranks: int = 1,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Batches start_iter .. iters-1 of an endless training run.
 
     Every epoch is shuffled anew, from (seed, epoch); what remains of it below one batch is left out. Every
@@ -59,7 +59,7 @@ def train_batches(
     return ordered_map(_TrainBatch(dataset, batch_size, seed, rank, ranks), start_iter, iters, num_workers)
 
 
-def eval_samples(dataset: Any, num_workers: int = 0) -> Iterator[Batch]:
+def eval_samples(dataset: Any, num_workers: int = 0) -> Generator[Batch, None, None]:
     """All samples of a data set in order, one by one.
 
     Yields:

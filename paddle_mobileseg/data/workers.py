@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +28,7 @@ _NOT_SENDABLE = (
 )
 
 
-def ordered_map(task: Task, first: int, last: int, num_workers: int) -> Iterator[Any]:
+def ordered_map(task: Task, first: int, last: int, num_workers: int) -> Generator[Any, None, None]:
     """Yield task(first), ..., task(last - 1).
 
     Args:
@@ -47,7 +47,7 @@ def ordered_map(task: Task, first: int, last: int, num_workers: int) -> Iterator
     return _from_workers(_pickled(task), first, last, min(num_workers, last - first))
 
 
-def _from_workers(task: bytes, first: int, last: int, count: int) -> Iterator[Any]:
+def _from_workers(task: bytes, first: int, last: int, count: int) -> Generator[Any, None, None]:
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(count):

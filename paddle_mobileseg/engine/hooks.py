@@ -168,16 +168,17 @@ class Checkpoints(Hook):
     def _evaluate(self, trainer: Trainer) -> dict[str, Any]:
         begin = time.monotonic()
         config = trainer.cfg.test_config
+        dataset: Any = trainer.val_dataset
 
         def keep_picture(index: int, sample: dict[str, Any], labels: np.ndarray) -> None:
             if index < _VDL_IMAGES:
                 for log in self._logs:
-                    log.image(f"Prediction/{index}", colorize(labels, trainer.val_dataset.palette), trainer.iteration)
+                    log.image(f"Prediction/{index}", colorize(labels, dataset.palette), trainer.iteration)
 
         with trainer.evaluation_weights() as network:
             result = evaluate(
                 network,
-                trainer.val_dataset,
+                dataset,
                 scales=config.get("scales", (1.0,)) if config.get("aug_eval") else (1.0,),
                 flip=bool(config.get("aug_eval") and config.get("flip_horizontal")),
                 num_workers=trainer.options.num_workers,

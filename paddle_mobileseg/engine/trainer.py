@@ -190,7 +190,7 @@ class Trainer:
 
     def compute_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """The weighted sum of the losses on each of the network's logits."""
-        total = []
+        total: list[Tensor] = []
         for (coef, loss), logits in zip(self.losses, self.network(images), strict=True):
             value = loss(logits, labels)
             total.extend(coef * part for part in (value if isinstance(value, list) else [value]))

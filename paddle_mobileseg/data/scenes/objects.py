@@ -130,7 +130,7 @@ def draw_person(scene: Scene, x: float, depth: float) -> None:
     """Draws a person who stands or walks at (X, Z): legs, torso, arms, head and hair."""
     rng = scene.rng
     size = rng.uniform(1.55, 1.95) / 1.75
-    wide = rng.uniform(1.45, 1.75)
+    wide = rng.uniform(1.6, 1.9)
     top, trousers = pick(rng, CLOTHES, 20), pick(rng, CLOTHES, 20)
     skin, hair = pick(rng, SKIN), pick(rng, HAIR)
     step, turn = rng.uniform(0.0, 0.15), rng.choice([-1.0, 1.0])
@@ -166,7 +166,7 @@ def draw_lamp_post(scene: Scene, x: float, depth: float, side: int) -> None:
     """Draws a lamp post at (X, Z) on that side of the street (-1 left, 1 right), its arm over the road."""
     rng = scene.rng
     metal = pick(rng, METAL)
-    half, height = rng.uniform(0.13, 0.17), rng.uniform(4.5, 7.0)
+    half, height = rng.uniform(0.16, 0.21), rng.uniform(4.5, 7.0)
     arm = -side * rng.uniform(0.8, 1.8)
     dusk = scene.light.kind == "dusk"
 
@@ -189,7 +189,7 @@ def draw_sign_post(scene: Scene, x: float, depth: float) -> None:
     """Draws a post at (X, Z) with one or two traffic signs on it."""
     rng = scene.rng
     metal = pick(rng, METAL)
-    half, height = rng.uniform(0.1, 0.13), rng.uniform(2.5, 3.1)
+    half, height = rng.uniform(0.14, 0.18), rng.uniform(2.6, 3.2)
     scene.fill_upright(x, depth, [(-half, 0), (-half, height), (half, height), (half, 0)], metal, POLE)
     bright = [(-half * 0.3, 0), (-half * 0.3, height), (half * 0.3, height), (half * 0.3, 0)]
     scene.fill_upright(x, depth, bright, shade(metal, 1.25))
@@ -209,7 +209,7 @@ def _draw_sign(scene: Scene, x: float, depth: float, up: float) -> None:
     rng = scene.rng
     red, blue, white = (186, 30, 36), (32, 78, 160), (236, 236, 232)
     yellow, green, black = (232, 186, 42), (28, 110, 72), (34, 34, 36)
-    radius = rng.uniform(0.44, 0.56)
+    radius = rng.uniform(0.55, 0.7)
     wide = radius * rng.uniform(1.0, 1.5)
     box = np.array([(-wide, -radius * 0.8), (-wide, radius * 0.8), (wide, radius * 0.8), (wide, -radius * 0.8)])
     plates = [

@@ -113,7 +113,7 @@ def _draw_markings(scene: Scene) -> None:
     if rng.random() < 0.4:
         near = rng.uniform(4.0, 7.0)
         far = near + rng.uniform(2.2, 3.2)
-        period = rng.uniform(1.0, 1.2)
+        period = rng.uniform(1.5, 1.8)
         for x in np.arange(street.road_left + 0.3, street.road_right - 0.6, period):
             scene.canvas.polygon(scene.strip(x, x + period / 2, near, far), paint, LANE_MARKING)
 
@@ -181,7 +181,9 @@ def draw_houses(scene: Scene) -> None:
             lots.append((start, end))
             start = end + (rng.uniform(2.0, 9.0) if rng.random() < 0.3 else 0.0)
         for near, far in reversed(lots):
-            front = scene.street.outer(side) + side * rng.uniform(0.6, 2.4)
+            front = scene.street.outer(side) + side * (
+                rng.uniform(1.5, 3.0) if rng.random() < 0.3 else rng.uniform(0.0, 0.3)
+            )
             height = max(4.5, tall * rng.uniform(0.6, 1.4))
             if far > 1.5:
                 _draw_house(scene, side, front, (max(near, NEAREST_WALL), far), height)
