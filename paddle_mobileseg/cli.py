@@ -200,10 +200,12 @@ def _predict(args: argparse.Namespace) -> int:
     from paddle_mobileseg.data.preprocess import Preprocess
     from paddle_mobileseg.engine.opening import build_network
     from paddle_mobileseg.engine.predictor import find_images, predict
+    from paddle_mobileseg.files import make_output_folder
 
     images = find_images(args.image_path)
     checkpoint = _open(args)
     preprocess = Preprocess.from_transforms(checkpoint.config.val_dataset["transforms"])
+    checkpoint.config.save(make_output_folder(args.save_dir) / "predict_config.yml")
     failures = predict(
         build_network(checkpoint), preprocess, images, args.save_dir, checkpoint.palette, **_augmentation(args)
     )

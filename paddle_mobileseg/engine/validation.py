@@ -35,8 +35,8 @@ def validate(
 
     Args:
         checkpoint: what to evaluate.
-        save_dir: receives ``val.json`` and ``val_samples/NNN_{image.jpg,label.png,prediction.png}``; ``None`` writes
-        nothing.
+        save_dir: receives ``val.json``, ``val_config.yml`` and, of a few images, ``val_samples/NNN_image.jpg``,
+            ``NNN_label.png`` and ``NNN_prediction.png``; ``None`` writes nothing.
         scales: factors of the input size to average over.
         flip: also average with the mirrored image.
         num_workers: processes that read images.
@@ -76,4 +76,5 @@ def validate(
             "elapsed_s": time.monotonic() - begin,
         }
         write_json(folder / "val.json", record)
+        checkpoint.config.save(folder / "val_config.yml")
     return result

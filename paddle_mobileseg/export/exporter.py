@@ -40,6 +40,7 @@ _LOGGER = logging.getLogger("paddle_mobileseg")
 # Golden tensors of one bundle; logits of large images would fill a phone.
 _MAX_GOLDEN_BYTES = 64 * 2**20
 _PACKAGES = ("paddlepaddle", "paddleseg", "paddle2onnx", "onnx", "onnxruntime", "numpy", "opencv-python-headless")
+CONFIG = "config.yml"  # that the network was trained with
 _OUTPUT_KINDS = {"none": "logits", "softmax": "probabilities", "argmax": "labels", "vim": "labels"}
 
 
@@ -104,7 +105,8 @@ def export_checkpoint(
         about = _describe(checkpoint, network, deploy, inputs[0].shape[2:], command)
         about["backends"] = backends
         graph_files = sorted(name for names in backends.values() for name in names)
-        about["files"] = describe_files(folder, [*graph_files, GOLDEN])
+        checkpoint.config.save(folder / CONFIG)
+        about["files"] = describe_files(folder, [*graph_files, GOLDEN, CONFIG])
         write_manifest(folder, deploy, about)
         about["parity"] = _prove(folder, reference, inputs, formats, tolerance or parity.Tolerance(), Path(save_dir))
         write_manifest(folder, deploy, about)

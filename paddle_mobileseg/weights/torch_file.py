@@ -1,4 +1,4 @@
-"""torch's checkpoint files read without torch: the zip container that torch.save writes since 1.6.
+"""torch's checkpoint files read without torch, in the zip container of torch 1.6 and later and in the older one.
 
 The pickle inside may name only the few functions that rebuild tensors; anything else is refused, so a hostile file
 cannot run code.
@@ -9,10 +9,13 @@ from __future__ import annotations
 import collections
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 _DTYPES = {
     "FloatStorage": np.float32,
@@ -31,21 +34,20 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
     """The state_dict of a torch checkpoint, with or without mmsegmentation's wrapper.
 
     Args:
-        path: a ``.pth`` file in the zip container.
+        path: a ``.pth`` file in either container.
 
     Returns:
         Arrays by name, in the file's order.
 
     Raises:
-        ValueError: another container, a damaged file, a pickle that wants more than tensors, or no tensors in it.
+        ValueError: a damaged file, a pickle that wants more than tensors, or no tensors in it.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            content = _unpickle(archive)
-    except (zipfile.BadZipFile, pickle.UnpicklingError, EOFError, KeyError, StopIteration) as error:
+        content = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
+    except (zipfile.BadZipFile, pickle.UnpicklingError, EOFError, LookupError, ValueError, StopIteration) as error:
         raise ValueError(
-            f"{path} is not a torch checkpoint that can be read ({error}); expected the zip container of torch "
-            "1.6 or later, holding tensors only"
+            f"{path} is not a torch checkpoint that can be read ({error}); expected a file of torch.save that holds "
+            "tensors only"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {name: array for name, array in state.items() if isinstance(array, np.ndarray)}
@@ -54,31 +56,73 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _unpickle(archive: zipfile.ZipFile) -> Any:
-    pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-    folder = pickled[: -len("data.pkl")]
+class _TensorUnpickler(pickle.Unpickler):
+    """Knows tensors and nothing else; ``storage`` gives the values of a (key, dtype, count)."""
 
-    class Unpickler(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            if module in ("torch", "torch.storage") and name in _DTYPES:
-                return _DTYPES[name]
-            if module == "torch._utils" and name == "_rebuild_tensor_v2":
-                return _rebuild_tensor
-            if module == "torch._utils" and name == "_rebuild_parameter":
-                return lambda data, requires_grad, hooks: data
-            if module == "collections" and name == "OrderedDict":
-                return collections.OrderedDict
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+    def __init__(self, file: IO[bytes], storage: Callable[[str, Any, int], np.ndarray]) -> None:
+        super().__init__(file)
+        self._storage = storage
 
-        def persistent_load(self, pid: Any) -> np.ndarray:
-            _, dtype, key, _, count = pid
-            raw = np.frombuffer(archive.read(f"{folder}data/{key}"), dtype=dtype)
-            if raw.size < count:
-                raise pickle.UnpicklingError(f"storage {key} has {raw.size} values, expected {count}")
-            return raw
+    def find_class(self, module: str, name: str) -> Any:
+        if module in ("torch", "torch.storage") and name in _DTYPES:
+            return _DTYPES[name]
+        if module == "torch._utils" and name == "_rebuild_tensor_v2":
+            return _rebuild_tensor
+        if module == "torch._utils" and name == "_rebuild_parameter":
+            return lambda data, requires_grad, hooks: data
+        if module == "collections" and name == "OrderedDict":
+            return collections.OrderedDict
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
-    with archive.open(pickled) as file:
-        return Unpickler(file).load()
+    def persistent_load(self, pid: Any) -> np.ndarray:
+        _, dtype, key, _, count = pid[:5]
+        return self._storage(key, dtype, count)
+
+
+def _read_zip(path: str | Path) -> Any:
+    """torch 1.6 and later: a zip archive with the pickle and one entry for each storage."""
+    with zipfile.ZipFile(path) as archive:
+        pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        folder = pickled[: -len("data.pkl")]
+
+        def storage(key: str, dtype: Any, count: int) -> np.ndarray:
+            return _values(archive.read(f"{folder}data/{key}"), dtype, key, count)
+
+        with archive.open(pickled) as file:
+            return _TensorUnpickler(file, storage).load()
+
+
+def _read_legacy(path: str | Path) -> Any:
+    """Before torch 1.6: pickles of heading, object and storage keys, then the storages' values one after another."""
+    with open(path, "rb") as file:
+        if _TensorUnpickler(file, _no_storage).load() != _LEGACY_MAGIC:
+            raise ValueError("it has neither of torch's containers")
+        for _ in ("protocol", "system"):
+            _TensorUnpickler(file, _no_storage).load()
+        begin = file.tell()
+        dtypes: dict[str, Any] = {}
+        values: dict[str, np.ndarray] = {}
+
+        def note(key: str, dtype: Any, count: int) -> np.ndarray:
+            dtypes[key] = dtype
+            return np.zeros(count, dtype)
+
+        _TensorUnpickler(file, note).load()
+        for key in _TensorUnpickler(file, _no_storage).load():
+            count = int.from_bytes(file.read(8), "little")
+            values[key] = _values(file.read(count * np.dtype(dtypes[key]).itemsize), dtypes[key], key, count)
+        file.seek(begin)
+        return _TensorUnpickler(file, lambda key, dtype, count: values[key]).load()
+
+
+def _no_storage(key: str, dtype: Any, count: int) -> np.ndarray:
+    raise pickle.UnpicklingError("there is a tensor where none belongs")
+
+
+def _values(raw: bytes, dtype: Any, key: str, count: int) -> np.ndarray:
+    if len(raw) < count * np.dtype(dtype).itemsize:
+        raise ValueError(f"storage {key} has {len(raw)} bytes, expected {count * np.dtype(dtype).itemsize}")
+    return np.frombuffer(raw, dtype=dtype, count=count)
 
 
 def _rebuild_tensor(

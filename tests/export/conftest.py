@@ -72,7 +72,10 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: TinyNet
         samples.append((path, None))
     monkeypatch.setattr("paddle_mobileseg.export.exporter.build_network", lambda _: network)
     config = SimpleNamespace(
-        model={"type": "TinyNetwork"}, num_classes=NUM_CLASSES, val_dataset={"type": "X", "transforms": [NORMALIZE]}
+        model={"type": "TinyNetwork"},
+        num_classes=NUM_CLASSES,
+        val_dataset={"type": "X", "transforms": [NORMALIZE]},
+        save=lambda path: path.write_text("model: {type: TinyNetwork}"),
     )
     return SimpleNamespace(
         folder=tmp_path,

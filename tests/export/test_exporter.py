@@ -39,7 +39,7 @@ def test_dynamic_bundle(checkpoint: Any, network: nn.Layer, tmp_path: Path) -> N
     bundle = export(checkpoint, tmp_path / "out" / "bundle", command="mobileseg export x")
     folder = tmp_path / "out" / "bundle"
     assert {path.name for path in folder.parent.iterdir()} == {"bundle"}  # no temporary folder is left
-    names = {"model.json", "model.pdiparams", "model.onnx", "golden.npz"}
+    names = {"model.json", "model.pdiparams", "model.onnx", "golden.npz", "config.yml"}
     assert {path.name for path in folder.iterdir()} == {"deploy.yaml", *names}
 
     written = yaml.safe_load((folder / "deploy.yaml").read_text())
@@ -107,7 +107,7 @@ def test_dynamic_bundle(checkpoint: Any, network: nn.Layer, tmp_path: Path) -> N
 @pytest.mark.parametrize("output_op", ["none", "softmax", "vim"])
 def test_fixed_size_resizes_images(checkpoint: Any, tmp_path: Path, output_op: str) -> None:
     bundle = export(checkpoint, tmp_path / "bundle", output_op=output_op, input_shape=[2, 3, 48, 64], formats=["onnx"])
-    assert {path.name for path in bundle.folder.iterdir()} == {"model.onnx", "golden.npz", "deploy.yaml"}
+    assert {path.name for path in bundle.folder.iterdir()} == {"model.onnx", "golden.npz", "deploy.yaml", "config.yml"}
     assert "model" not in bundle.deploy
     assert bundle.deploy["transforms"] == [{"type": "Resize", "target_size": [64, 48]}, NORMALIZE]
     assert bundle.about["input"]["size_hw"] == [48, 64]

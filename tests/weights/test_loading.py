@@ -91,6 +91,24 @@ def test_hostile_torch_file_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_both_containers_hold_the_same(shared_dir: Path) -> None:
+    oracles = shared_dir / "reference" / "oracles"
+    new, old = (read_torch(oracles / f"topformer_tiny{kind}.pth") for kind in ("", "_legacyformat"))
+
+    assert list(new) == list(old)
+    assert len(new) > 100
+    for name, array in new.items():
+        np.testing.assert_array_equal(array, old[name])
+
+
+def test_truncated_legacy_file(shared_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes((shared_dir / "reference" / "oracles" / "topformer_tiny_legacyformat.pth").read_bytes()[:-100])
+
+    with pytest.raises(ValueError, match="expected"):
+        read_torch(path)
+
+
 def test_truncated_torch_file(tmp_path: Path) -> None:
     path = torch_zip(tmp_path / "a.pth", pickle.dumps({}))
     path.write_bytes(path.read_bytes()[:-30])
