@@ -5,7 +5,7 @@
 set -euo pipefail
 
 out=${1:?usage: tools/demo.sh FOLDER [--quick] (what the folder held is removed)}
-scenes=() train=()
+scenes=(--train 480) train=()
 if [ "${2:-}" = --quick ]; then
     scenes=(--train 32 --val 6)
     train=(--iters 2)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from paddle_mobileseg.config.checks import join
 from paddle_mobileseg.config.components import find_component, is_component
 from paddle_mobileseg.config.parameter_groups import parameter_groups
+from paddle_mobileseg.data.palette import default_palette
 
 if TYPE_CHECKING:
     from paddle import nn
@@ -49,7 +50,16 @@ def dataset(cfg: Config, split: str) -> Any:
     name = f"{split}_dataset"
     if name not in cfg.data:
         raise ValueError(f"the config has no {name}; add the section to it")
-    return component({"mode": split, **getattr(cfg, name)}, name)
+    built = component({"mode": split, **getattr(cfg, name)}, name)
+    # PaddleSeg's own data sets name neither their classes nor colours for them.
+    for attribute, value in (
+        ("class_names", [f"class {number}" for number in range(cfg.num_classes)]),
+        ("palette", default_palette(cfg.num_classes)),
+        ("ignore_index", 255),
+    ):
+        if not hasattr(built, attribute):
+            setattr(built, attribute, value)
+    return built
 
 
 def losses(cfg: Config, section: str = "loss") -> list[tuple[float, nn.Layer]]:

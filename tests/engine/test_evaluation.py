@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ from paddle_mobileseg.engine.inference import infer_labels
 from paddle_mobileseg.engine.opening import build_network, open_model
 from paddle_mobileseg.engine.predictor import find_images
 from paddle_mobileseg.engine.validation import validate
+
+NORMALIZE = {"type": "Normalize", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +133,18 @@ def test_a_bare_weights_file_needs_a_configuration(trained: Path, config_file: P
     wrong = load_config(config_file, overrides=["model.backbone.type=MobileSeg_Base"])
     with pytest.raises(ValueError, match="does not fit PPMobileSeg"):
         build_network(open_model(bare, wrong))
+
+
+def test_paddlesegs_own_data_set(scenes: Path, tmp_path: Path) -> None:
+    lines = (scenes / "val.txt").read_text().splitlines()
+    (tmp_path / "val_list.txt").write_text("".join(f"{scenes}/{a} {scenes}/{b}\n" for a, b in map(str.split, lines)))
+    section = {"type": "OpticDiscSeg", "dataset_root": str(tmp_path), "transforms": [NORMALIZE]}
+    cfg = SimpleNamespace(data={"val_dataset": section}, val_dataset=section, num_classes=2)
+    dataset = build.dataset(cfg, "val")
+
+    assert type(dataset).__module__.startswith("paddleseg.")
+    assert dataset.class_names == ["class 0", "class 1"]
+    assert dataset.palette.shape == (2, 3)
+    sample = next(iter(eval_samples(dataset)))
+    assert sample["img"].shape == (1, 3, 72, 96)
+    np.testing.assert_array_equal(sample["label"], np.asarray(Image.open(scenes / lines[0].split()[1])))

@@ -19,7 +19,7 @@ def set_up(rng: np.random.Generator, size_hw: tuple[int, int]) -> Scene:
     height, width = size_hw[0] * SUPERSAMPLING, size_hw[1] * SUPERSAMPLING
     camera = Camera(
         size_hw=(height, width),
-        focal_px=rng.uniform(0.72, 0.88) * height,
+        focal_px=rng.uniform(0.95, 1.1) * height,
         vanishing_xy=(rng.uniform(0.38, 0.62) * width, rng.uniform(0.40, 0.50) * height),
         eye_height=rng.uniform(1.7, 2.4),
     )
