@@ -75,7 +75,7 @@ def _config_arguments(parser: Any, required: bool) -> None:
 
 
 def _inference_arguments(parser: Any, switch: str) -> None:
-    parser.add_argument("--model_path", required=True, help="checkpoint folder, or a .pdparams or .pth file")
+    parser.add_argument("--model_path", required=True, help="checkpoint folder, or a .pdparams or .pth file or URL")
     parser.add_argument(f"--{switch}", action="store_true", dest="augmented", help="use --scales and --flip_horizontal")
     parser.add_argument("--scales", nargs="+", type=float, default=[1.0], help="scales to average over")
     parser.add_argument("--flip_horizontal", action="store_true", help="average with the mirrored image")
@@ -198,13 +198,13 @@ def _add_predict(commands: Any) -> None:
 
 def _predict(args: argparse.Namespace) -> int:
     from paddle_mobileseg.data.preprocess import Preprocess
-    from paddle_mobileseg.engine.opening import build_network
+    from paddle_mobileseg.engine.opening import build_network, val_transforms
     from paddle_mobileseg.engine.predictor import find_images, predict
     from paddle_mobileseg.files import make_output_folder
 
     images = find_images(args.image_path)
     checkpoint = _open(args)
-    preprocess = Preprocess.from_transforms(checkpoint.config.val_dataset["transforms"])
+    preprocess = Preprocess.from_transforms(val_transforms(checkpoint.config))
     checkpoint.config.save(make_output_folder(args.save_dir) / "predict_config.yml")
     failures = predict(
         build_network(checkpoint), preprocess, images, args.save_dir, checkpoint.palette, **_augmentation(args)
@@ -221,7 +221,7 @@ def _add_export(commands: Any) -> None:
         commands, "export", _export, "export a network to a bundle and prove that it gives the same labels"
     )
     _config_arguments(parser, required=False)
-    parser.add_argument("--model_path", required=True, help="checkpoint folder, or a .pdparams or .pth file")
+    parser.add_argument("--model_path", required=True, help="checkpoint folder, or a .pdparams or .pth file or URL")
     parser.add_argument("--save_dir", default="output/inference_model", help="bundle folder to write")
     parser.add_argument(
         "--output_op", choices=("none", "softmax", "argmax", "vim"), default="argmax", help="what the graph gives"

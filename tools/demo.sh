@@ -4,7 +4,7 @@
 # few iterations, a network that has learnt nothing.
 set -euo pipefail
 
-out=${1:?usage: tools/demo.sh FOLDER [--quick] (what the folder held is removed)}
+out=${1:?usage: tools/demo.sh FOLDER [--quick] (an earlier run in the folder is replaced)}
 scenes=(--train 480) train=()
 if [ "${2:-}" = --quick ]; then
     scenes=(--train 32 --val 6)
@@ -16,10 +16,11 @@ run() {
     "$@"
 }
 
+# One process for each of two cores: PaddlePaddle's CPU operators gain little from a second thread.
 launch=(python -m paddle.distributed.launch --nproc_per_node 2 --log_dir "$out/launch" --log_level ERROR)
 [ "$(nproc)" -ge 2 ] || launch=(python)
 
-rm -rf "$out"
+rm -rf "$out/scenes" "$out/run" "$out/bundle" "$out/launch" "$out/report.html"
 run mobileseg scenes --output "$out/scenes" "${scenes[@]}"
 run "${launch[@]}" tools/train.py --config configs/quickstart/pp_mobileseg_tiny_scenes.yml \
     --data_root "$out/scenes" --save_dir "$out/run" --do_eval --use_vdl "${train[@]}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from paddle import nn
 
+from paddle_mobileseg.config import Config
 from paddle_mobileseg.data.loader import eval_samples
 from paddle_mobileseg.engine.inference import infer_labels
 from paddle_mobileseg.engine.progress import progress
@@ -82,6 +83,8 @@ def evaluate(
     try:
         samples = eval_samples(dataset, num_workers=num_workers)
         for index, sample in enumerate(progress(samples, total=len(dataset), name="evaluate")):
+            if sample["label"] is None:
+                raise ValueError(f"{sample['file']} has no label to compare with; evaluate on labelled images")
             labels = infer_labels(network, sample["img"], sample["trans_info"], scales, flip)
             confusion.update(labels, sample["label"])
             if on_image is not None:
@@ -90,6 +93,21 @@ def evaluate(
         if was_training:
             network.train()
     return Evaluation(confusion.scores(), list(dataset.class_names), len(dataset))
+
+
+def test_settings(cfg: Config) -> dict[str, Any]:
+    """``scales`` and ``flip`` for :func:`evaluate`, as a configuration's ``test_config`` has them.
+
+    As in PaddleSeg, scales and flipping count only with ``aug_eval: True``.
+    """
+    section = cfg.test_config
+    if not section.get("aug_eval"):
+        return {"scales": [1.0], "flip": False}
+    scales = section.get("scales", 1.0)
+    return {
+        "scales": scales if isinstance(scales, list) else [scales],
+        "flip": bool(section.get("flip_horizontal", False)),
+    }
 
 
 def _number(value: float) -> float | None:

@@ -12,6 +12,9 @@ from paddle import Tensor, nn
 
 TransInfo = Sequence[tuple[str, tuple[int, int]]]
 
+# Numbers of one tensor of logits at an image's own size: 64 MB.
+_MAX_RESTORED = 2**24
+
 
 def infer_labels(
     network: nn.Layer, image: np.ndarray, trans_info: TransInfo, scales: Sequence[float] = (1.0,), flip: bool = False
@@ -42,8 +45,7 @@ def infer_labels(
                 logits = network(scaled.flip(3) if mirrored else scaled)[0]
                 logits = logits.flip(3) if mirrored else logits
                 total = total + (logits if scaled_size == size else F.interpolate(logits, size, mode="bilinear"))
-        total = restore_size(total, trans_info)
-        return paddle.argmax(total, axis=1, dtype="int32").numpy()[0]
+        return _restored_labels(total, trans_info).numpy()[0]
 
 
 def restore_size(logits: Tensor, trans_info: TransInfo) -> Tensor:
@@ -54,3 +56,27 @@ def restore_size(logits: Tensor, trans_info: TransInfo) -> Tensor:
         elif logits.shape[2:] != [height, width]:
             logits = F.interpolate(logits, [height, width], mode="bilinear")
     return logits
+
+
+def _restored_labels(logits: Tensor, trans_info: TransInfo) -> Tensor:
+    """Arg-max of :func:`restore_size`, ``[N, H, W]`` int32.
+
+    Large results are made some classes at a time, because 150 classes of a photo from a phone are 7 GB. Resizing
+    treats every class alone and the first of equal values wins, so the labels are the same to the last pixel.
+    """
+    height, width = trans_info[0][1] if trans_info else logits.shape[2:]
+    classes = logits.shape[1]
+    group = max(_MAX_RESTORED // (logits.shape[0] * height * width), 1)
+    if group >= classes:
+        return paddle.argmax(restore_size(logits, trans_info), axis=1, dtype="int32")
+    best: Any = None
+    labels: Any = None
+    for first in range(0, classes, group):
+        restored = restore_size(logits[:, first : first + group], trans_info)
+        highest, found = restored.max(1), restored.argmax(1, dtype="int32") + first
+        if best is None:
+            best, labels = highest, found
+        else:
+            labels = paddle.where(highest > best, found, labels)
+            best = paddle.maximum(best, highest)
+    return labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,34 @@ from paddle_mobileseg.data.palette import default_palette
 from paddle_mobileseg.engine.checkpoint import MANIFEST, Checkpoint, load_checkpoint
 from paddle_mobileseg.files import sha256
 from paddle_mobileseg.weights import load_state, read_weights
+from paddle_mobileseg.weights.download import fetch
 
 
 def open_model(model_path: str | Path, cfg: Config | None = None) -> Checkpoint:
     """Read a model to evaluate, predict with or export.
 
     Args:
-        model_path: a checkpoint folder, the ``model.pdparams`` in it, or any published ``.pdparams`` or ``.pth`` file.
+        model_path: a checkpoint folder, the ``model.pdparams`` in it, any published ``.pdparams`` or ``.pth`` file, or
+            the URL of one.
         cfg: replaces the checkpoint's own configuration; necessary for a bare weights file.
 
     Raises:
-        FileNotFoundError: nothing there.
+        FileNotFoundError: nothing there, or a link to something that is not there.
+        OSError: the URL cannot be downloaded.
         ValueError: a bare weights file without a configuration, or a damaged file.
     """
+    is_url = str(model_path).startswith(("http://", "https://"))
     path = Path(model_path)
-    if path.is_dir() or (path.parent / MANIFEST).is_file():
-        checkpoint = load_checkpoint(path)
-        return checkpoint if cfg is None else dataclasses.replace(checkpoint, config=cfg)
-    weights = read_weights(model_path)
+    if not is_url:
+        _check_exists(path)
+        if path.is_dir() or (path.parent / MANIFEST).is_file():
+            checkpoint = load_checkpoint(path)
+            return checkpoint if cfg is None else dataclasses.replace(checkpoint, config=cfg)
     if cfg is None:
-        raise ValueError(f"{path} holds weights only; name the network that they belong to with --config")
+        raise ValueError(f"{model_path} holds weights only; name the network that they belong to with --config")
+    if is_url:
+        path = fetch(str(model_path))
+    weights = read_weights(path)
     names, palette, ignore_index = _classes(cfg)
     return Checkpoint(path.parent, cfg, names, palette, ignore_index, 0, None, weights, sha256(path), [])
 
@@ -57,14 +66,45 @@ def without_pretrained(spec: Any) -> Any:
     return [without_pretrained(value) for value in spec] if isinstance(spec, list) else spec
 
 
+def val_transforms(cfg: Config) -> list[dict[str, Any]]:
+    """The steps between an image and the network when it is not trained, as in the YAML.
+
+    Raises:
+        ValueError: the configuration has none.
+    """
+    transforms = cfg.val_dataset.get("transforms")
+    if transforms is None:
+        raise ValueError(
+            "the configuration has no val_dataset.transforms, which say how images are prepared for the network; "
+            "add them"
+        )
+    return transforms
+
+
+def _check_exists(path: Path) -> None:
+    """FileNotFoundError for a path that is not there; a link that leads nowhere is told as one."""
+    if path.exists():
+        return
+    for each in (path, path.parent):
+        if each.is_symlink() and not each.exists():
+            raise FileNotFoundError(
+                f"{each} is a link to {os.readlink(each)}, which is not there; copy a checkpoint with cp -rL, which "
+                "follows links, or copy the iter_N folder too"
+            )
+    raise FileNotFoundError(
+        f"there is no {path}; expected a checkpoint folder such as output/run/best_model or output/run/iter_400, or a "
+        ".pdparams or .pth file"
+    )
+
+
 def _classes(cfg: Config) -> tuple[list[str], Any, int]:
     """Class names, palette and ignored label of a configuration's data set, also where its files are not here."""
-    spec = cfg.val_dataset or cfg.train_dataset
     try:
         dataset = build.dataset(cfg, "val" if cfg.val_dataset else "train")
-        return list(dataset.class_names), dataset.palette, dataset.ignore_index
-    except (FileNotFoundError, ValueError):
-        component = registry.find(spec["type"], "datasets")
-        names = list(getattr(component, "CLASS_NAMES", ())) or [f"class {i}" for i in range(cfg.num_classes)]
-        palette = getattr(component, "PALETTE", None)
-        return names, default_palette(cfg.num_classes) if palette is None else palette, spec.get("ignore_index", 255)
+    except (OSError, ValueError):
+        spec = cfg.val_dataset or cfg.train_dataset
+        dataset = registry.find(spec["type"], "datasets")
+        names = getattr(dataset, "CLASS_NAMES", [f"class {i}" for i in range(cfg.num_classes)])
+        palette = getattr(dataset, "PALETTE", default_palette(cfg.num_classes))
+        return list(names), palette, spec.get("ignore_index", 255)
+    return list(dataset.class_names), dataset.palette, dataset.ignore_index

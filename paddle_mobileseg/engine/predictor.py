@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +13,7 @@ import cv2
 import numpy as np
 from paddle import nn
 
+from paddle_mobileseg.data.file_lists import read_list
 from paddle_mobileseg.data.palette import overlay, write_label_png
 from paddle_mobileseg.data.preprocess import Preprocess
 from paddle_mobileseg.data.reading import read_image
@@ -33,9 +37,11 @@ def find_images(source: str | Path) -> list[ImageFile]:
     """The images that a path means.
 
     Args:
-        source: an image file, a folder (searched with everything below it), or a ``.txt`` list with an image a line,
-        as the
-            first word (a data set's list works); relative lines are looked up beside the list.
+        source: an image file, a folder (searched with everything below it), or a ``.txt`` list with an image a line
+            (a data set's list with labels works too); relative lines are looked up beside the list.
+
+    Returns:
+        images with distinct names, none of which leads out of the output folder.
 
     Raises:
         FileNotFoundError: no such path.
@@ -48,8 +54,8 @@ def find_images(source: str | Path) -> list[ImageFile]:
         paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
         found = [ImageFile(p, str(p.relative_to(source).with_suffix(""))) for p in paths]
     elif source.suffix.lower() == ".txt":
-        lines = [line.split()[0] for line in source.read_text(encoding="utf-8").splitlines() if line.strip()]
-        found = [ImageFile(source.parent / line, str(Path(line).with_suffix("")).lstrip("./")) for line in lines]
+        listed = [Path(image) for image, _ in read_list(source, source.parent, needs_label=False)]
+        found = [ImageFile(path, _name_below(path, source.parent)) for path in listed]
     else:
         found = [ImageFile(source, source.stem)]
     if not found:
@@ -57,11 +63,24 @@ def find_images(source: str | Path) -> list[ImageFile]:
     return _distinct(found)
 
 
+def _name_below(path: Path, folder: Path) -> str:
+    """A file's path from a folder without suffix; of one outside of it, without the steps up."""
+    parts = [part for part in Path(os.path.relpath(path, folder)).parts if part != os.pardir]
+    return str(Path(*parts).with_suffix("")) if parts else "image"
+
+
 def _distinct(files: list[ImageFile]) -> list[ImageFile]:
-    """Give files whose names differ in the suffix only (``a.jpg``, ``a.png``) names that keep it."""
-    names = [file.name for file in files]
-    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    return [ImageFile(f.path, f.name + f.path.suffix.replace(".", "_")) if f.name in twice else f for f in files]
+    """Give files of one name names of their own: with the suffix (``a_jpg``, ``a_png``), then with a number."""
+    counts = Counter(file.name for file in files)
+    taken: set[str] = set()
+    result = []
+    for file in files:
+        wanted = file.name + file.path.suffix.replace(".", "_") if counts[file.name] > 1 else file.name
+        numbered = (f"{wanted}_{number}" for number in itertools.count(2))
+        name = next(each for each in itertools.chain([wanted], numbered) if each not in taken)
+        taken.add(name)
+        result.append(ImageFile(file.path, name))
+    return result
 
 
 def predict(
@@ -73,7 +92,7 @@ def predict(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
 ) -> list[str]:
-    """Predict on images; what cannot be read is passed over and reported.
+    """Predict on images; one that cannot be read, or does not fit the network, is passed over and reported.
 
     Writes ``pseudo_color_prediction/NAME.png`` (8-bit palette PNG, class numbers) and ``added_prediction/NAME.jpg``
     (the image under the colours), each at the image's own size.
@@ -98,15 +117,23 @@ def predict(
     failures = []
     for file in progress(images, total=len(images), name="predict"):
         try:
-            image = read_image(file.path)
-        except (ValueError, OSError) as error:
-            failures.append(str(error))
-            continue
-        tensor, trans_info = preprocess(image)
-        labels = infer_labels(network, tensor[np.newaxis], trans_info, scales, flip)
-        write_label_png(folder / LABELS / f"{file.name}.png", labels, palette)
-        write_jpeg(folder / OVERLAYS / f"{file.name}.jpg", overlay(image, labels, palette))
+            image = _read(file.path)
+            tensor, trans_info = preprocess(image)
+            labels = infer_labels(network, tensor[np.newaxis], trans_info, scales, flip)
+            write_label_png(folder / LABELS / f"{file.name}.png", labels, palette)
+            write_jpeg(folder / OVERLAYS / f"{file.name}.jpg", overlay(image, labels, palette))
+        except (ValueError, cv2.error) as error:
+            text = " ".join(str(error).split())
+            failures.append(text if text.startswith(str(file.path)) else f"{file.path}: {text}")
     return failures
+
+
+def _read(path: Path) -> np.ndarray:
+    """An image; ValueError also where the file cannot be opened, because others can be."""
+    try:
+        return read_image(path)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
 
 
 def write_jpeg(path: Path, image: np.ndarray) -> None:

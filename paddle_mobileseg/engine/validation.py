@@ -15,7 +15,7 @@ from paddle_mobileseg.config import build
 from paddle_mobileseg.data.palette import write_label_png
 from paddle_mobileseg.data.reading import read_image
 from paddle_mobileseg.engine.checkpoint import Checkpoint
-from paddle_mobileseg.engine.evaluator import Evaluation, evaluate
+from paddle_mobileseg.engine.evaluator import Evaluation, evaluate, test_settings
 from paddle_mobileseg.engine.opening import build_network
 from paddle_mobileseg.engine.predictor import write_jpeg
 from paddle_mobileseg.files import make_output_folder, write_json
@@ -26,8 +26,8 @@ _SAMPLES = 6
 def validate(
     checkpoint: Checkpoint,
     save_dir: str | Path | None = None,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
+    scales: Sequence[float] | None = None,
+    flip: bool | None = None,
     num_workers: int = 0,
     command: str = "",
 ) -> Evaluation:
@@ -37,8 +37,8 @@ def validate(
         checkpoint: what to evaluate.
         save_dir: receives ``val.json``, ``val_config.yml`` and, of a few images, ``val_samples/NNN_image.jpg``,
             ``NNN_label.png`` and ``NNN_prediction.png``; ``None`` writes nothing.
-        scales: factors of the input size to average over.
-        flip: also average with the mirrored image.
+        scales: factors of the input size to average over; by default as the configuration's ``test_config`` says.
+        flip: also average with the mirrored image; by default likewise.
         num_workers: processes that read images.
         command: the command line, for the record.
 
@@ -47,6 +47,9 @@ def validate(
     """
     if not checkpoint.config.val_dataset:
         raise ValueError("the configuration has no val_dataset to evaluate on")
+    settings = test_settings(checkpoint.config)
+    scales = settings["scales"] if scales is None else scales
+    flip = settings["flip"] if flip is None else flip
     dataset = build.dataset(checkpoint.config, "val")
     network = build_network(checkpoint)
     folder = None if save_dir is None else make_output_folder(save_dir)
@@ -58,8 +61,10 @@ def validate(
         if folder is None or index not in chosen:
             return
         name = folder / "val_samples" / f"{index:03d}"
+        # The report knows 255 as "not judged", whatever the data set has for it.
+        label = np.where(sample["label"] == dataset.ignore_index, 255, sample["label"])
         write_jpeg(Path(f"{name}_image.jpg"), read_image(sample["file"]))
-        write_label_png(Path(f"{name}_label.png"), sample["label"], dataset.palette)
+        write_label_png(Path(f"{name}_label.png"), label, dataset.palette)
         write_label_png(Path(f"{name}_prediction.png"), labels, dataset.palette)
 
     begin = time.monotonic()

@@ -40,14 +40,17 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
         Arrays by name, in the file's order.
 
     Raises:
+        OSError: the file cannot be read.
         ValueError: a damaged file, a pickle that wants more than tensors, or no tensors in it.
     """
     try:
         content = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
-    except (zipfile.BadZipFile, pickle.UnpicklingError, EOFError, LookupError, ValueError, StopIteration) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle can raise almost anything
         raise ValueError(
-            f"{path} is not a torch checkpoint that can be read ({error}); expected a file of torch.save that holds "
-            "tensors only"
+            f"{path} is not a torch checkpoint that can be read ({error or type(error).__name__}); "
+            "expected a file of torch.save that holds tensors only"
         ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {name: array for name, array in state.items() if isinstance(array, np.ndarray)}
