@@ -142,7 +142,7 @@ def _add_train(commands: Any) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     from paddle_mobileseg.engine import Trainer, TrainOptions
-    from paddle_mobileseg.engine.trainer import TrainingInterruptedError
+    from paddle_mobileseg.engine.interrupts import TrainingInterruptedError
 
     flags = ("save_interval", "keep_checkpoint_max", "log_iters", "num_workers", "seed", "use_vdl")
     given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}

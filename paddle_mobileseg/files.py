@@ -6,11 +6,15 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_PREVIOUS = "previous"
+_HOLDER = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # what mkdtemp makes of the prefix below
 
 
 @contextlib.contextmanager
@@ -26,7 +30,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        holder = _make_holder(target)
     except OSError as error:
         raise OSError(
             f"cannot write to {target.parent}: {error.strerror or error}; choose another output folder"
@@ -37,16 +41,44 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         for path in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
             _sync(path)
         if target.is_dir() and not target.is_symlink():
-            os.rename(target, holder / "previous")
-        try:
-            os.replace(temporary, target)
-        except OSError:
-            if (holder / "previous").exists():
-                os.rename(holder / "previous", target)
-            raise
+            os.rename(target, holder / _PREVIOUS)
+        os.replace(temporary, target)
         _sync(target.parent)
     finally:
-        shutil.rmtree(holder, ignore_errors=True)
+        _dissolve(holder, target)
+
+
+def recover(folder: str | Path) -> None:
+    """Put right what killed writers left in a folder: half-written files go, what they were to replace comes back.
+
+    Call it only while nothing else writes there.
+    """
+    folder = Path(folder)
+    for holder in folder.glob(".*.*"):
+        match = _HOLDER.fullmatch(holder.name)
+        if match is None or holder.is_symlink() or not holder.is_dir():
+            continue
+        if {path.name for path in holder.iterdir()} <= {match[1], _PREVIOUS}:
+            _dissolve(holder, folder / match[1])
+
+
+def remove_folder(path: str | Path) -> None:
+    """Remove a folder so that it is never there in part."""
+    path = Path(path)
+    holder = _make_holder(path)
+    os.rename(path, holder / path.name)
+    shutil.rmtree(holder)
+
+
+def _make_holder(target: Path) -> Path:
+    """A hidden folder beside ``target`` for what takes its place, and for what was there meanwhile."""
+    return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+
+
+def _dissolve(holder: Path, target: Path) -> None:
+    if (holder / _PREVIOUS).exists() and not target.exists():
+        os.rename(holder / _PREVIOUS, target)
+    shutil.rmtree(holder, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
-import difflib
+import atexit
 import importlib
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from paddle_mobileseg.suggestion import did_you_mean
 
 KINDS = ("models", "backbones", "datasets", "transforms", "losses", "optimizers")
 
@@ -101,10 +104,8 @@ def find(name: str, kind: str | None = None) -> Any:
         if name in managers[each].components_dict:
             return managers[each].components_dict[name]
     known = [other for each in kinds for other in managers[each].components_dict]
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     what = "component" if kind is None else f"component of kind {kind!r}"
-    raise KeyError(f"there is no {what} called {name!r}{hint}")
+    raise KeyError(f"there is no {what} called {name!r}{did_you_mean(name, known)}")
 
 
 def upstream(name: str) -> Any:
@@ -120,11 +121,14 @@ def upstream(name: str) -> Any:
 
 
 def _paddleseg_managers() -> dict[str, Any]:
-    """PaddleSeg's component managers by kind, imported without side effects on NumPy, warnings and the home folder."""
+    """PaddleSeg's component managers by kind, imported without side effects on NumPy and warnings.
+
+    On import PaddleSeg makes folders below ``SEG_HOME``, or in the home folder without it.
+    """
     import numpy as np
 
-    if "SEG_HOME" not in os.environ and not _can_create(Path.home() / ".paddleseg"):
-        os.environ["SEG_HOME"] = os.path.join(tempfile.gettempdir(), "paddleseg")
+    if not os.environ.get("SEG_HOME"):
+        os.environ["SEG_HOME"] = str(_paddleseg_folder())
     print_options = np.get_printoptions()
     try:
         with warnings.catch_warnings():
@@ -140,7 +144,17 @@ def _paddleseg_managers() -> dict[str, Any]:
     return {kind: getattr(manager, kind.upper()) for kind in KINDS}
 
 
-def _can_create(folder: Path) -> bool:
-    while not folder.exists():
-        folder = folder.parent
-    return os.access(folder, os.W_OK)
+def _paddleseg_folder() -> Path:
+    """A folder for PaddleSeg in our cache, or a temporary one where that cannot be made."""
+    from paddle_mobileseg.weights.download import cache_folder
+
+    try:
+        folder = cache_folder() / "paddleseg"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except (OSError, RuntimeError):  # no home folder
+        pass
+    temporary = Path(tempfile.mkdtemp(prefix="paddleseg-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return temporary

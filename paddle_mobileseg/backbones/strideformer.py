@@ -16,11 +16,14 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from paddle_mobileseg import registry
-from paddle_mobileseg.layers import ConvBNAct, DropPath, SeaAttention, SqueezeExcite
+from paddle_mobileseg.layers import ConvBNAct, DropPath, SeaAttention, SqueezeExcite, activation
 from paddle_mobileseg.weights import load_weights
 
 # One MobileNetV3 block: kernel, expanded channels, output channels, squeeze-excite, activation, stride.
 BlockSpec = tuple[int, int, int, bool, str, int]
+
+# Where classification networks keep the layers behind their backbone.
+_CLASSIFIERS = ("head.", "cls_head.", "classifier.", "fc.", "linear.")
 
 
 class InvertedResidual(nn.Layer):
@@ -75,7 +78,7 @@ class ConvMLP(nn.Layer):
         super().__init__()
         self.fc1 = ConvBNAct(channels, hidden, conv_name="c")
         self.dwconv = nn.Conv2D(hidden, hidden, 3, padding=1, groups=hidden)
-        self.act = nn.ReLU6() if act == "relu6" else nn.ReLU()
+        self.act = activation(act)
         self.fc2 = ConvBNAct(hidden, channels, conv_name="c")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -191,7 +194,9 @@ class StrideFormer(nn.Layer):
         out_feat_chs: channels of the maps at strides 8, 16, 32; by default what the stages give.
         stride_attention: run attention at half the size.
         in_channels: of the image.
-        pretrained: weights for this backbone: a path or URL (see :func:`paddle_mobileseg.weights.load_weights`).
+        pretrained: weights for this backbone: a path or URL (see :func:`paddle_mobileseg.weights.load_weights`). The
+            file may lack the aggregation module and may have a classifier, as one from a training on ImageNet; each
+            tensor that is not loaded is logged.
 
     Attributes:
         feat_channels: ``[out_channels]``.
@@ -250,7 +255,7 @@ class StrideFormer(nn.Layer):
         self.feat_channels = [out_channels]
         self.feat_strides = [self.inj_module.stride]
         if pretrained is not None:
-            load_weights(self, pretrained, part="backbone")
+            load_weights(self, pretrained, part="backbone", may_lack=("inj_module.",), may_exceed=_CLASSIFIERS)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paddle_mobileseg.config.checks import join
-from paddle_mobileseg.config.components import find_component, is_component
+from paddle_mobileseg.config.components import accepted_arguments, find_component, is_component
 from paddle_mobileseg.config.parameter_groups import parameter_groups
 from paddle_mobileseg.data.palette import default_palette
 
@@ -45,12 +46,14 @@ def dataset(cfg: Config, split: str) -> Any:
 
     Raises:
         ValueError: the config has no such section, or the data are not as they should be.
-        OSError: files are missing.
+        OSError: files are missing; nothing is downloaded.
     """
     name = f"{split}_dataset"
     if name not in cfg.data:
         raise ValueError(f"the config has no {name}; add the section to it")
-    built = component({"mode": split, **getattr(cfg, name)}, name)
+    spec = getattr(cfg, name)
+    _refuse_download(spec, name)
+    built = component({"mode": split, **spec}, name)
     # PaddleSeg's own data sets name neither their classes nor colours for them.
     for attribute, value in (
         ("class_names", [f"class {number}" for number in range(cfg.num_classes)]),
@@ -130,6 +133,20 @@ def optimizer(cfg: Config, model: nn.Layer, learning_rate: LRScheduler | float) 
         return getattr(paddle.optimizer, name)(learning_rate=learning_rate, parameters=groups, **arguments)
     except (AssertionError, TypeError, ValueError) as error:
         raise ValueError(f"optimizer ({name}): {error}") from error
+
+
+def _refuse_download(spec: dict[str, Any], path: str) -> None:
+    """PaddleSeg's own data sets start a download where ``dataset_root`` is missing."""
+    cls = find_component(spec, path)
+    root = spec.get("dataset_root")
+    if not cls.__module__.startswith("paddleseg.") or "dataset_root" not in accepted_arguments(cls)[0]:
+        return
+    if root is None or not Path(root).is_dir():
+        found = "is not given" if root is None else f"({root}) is no folder"
+        raise FileNotFoundError(
+            f"{path}.dataset_root {found}; nothing is downloaded, so it must name the folder with the data for "
+            f"{spec['type']}"
+        )
 
 
 def _built(value: Any, path: str) -> Any:

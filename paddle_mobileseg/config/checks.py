@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from typing import Any
+
+from paddle_mobileseg.suggestion import did_you_mean
 
 
 def join(*parts: Any) -> str:
     """Dotted path: ``join("model", "backbone", 0)`` is ``"model.backbone.0"``; empty parts are left out."""
     return ".".join(str(part) for part in parts if part != "")
-
-
-def did_you_mean(name: Any, known: Iterable[Any]) -> str:
-    """``"; did you mean 'x'?"`` with the nearest known name, or nothing where none is near."""
-    near = difflib.get_close_matches(str(name), [str(each) for each in known], n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def known_keys(

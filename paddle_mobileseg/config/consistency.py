@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from paddle_mobileseg.config.load import Config
 
 _DATASETS = ("train_dataset", "val_dataset", "test_dataset")
-_LOSSES = ("loss", "distill_loss")
 
 
 def make_consistent(data: dict[str, Any]) -> None:
@@ -88,13 +87,12 @@ def _agree_on_ignore_index(data: dict[str, Any]) -> None:
     ignore_index = _common_value(_dataset_values(data, "ignore_index"), "ignore_index")
     if ignore_index is None:
         return
-    for section in _LOSSES:
-        for path, spec in _single_losses(data.get(section, {}).get("types", []), join(section, "types")):
-            if spec.get("ignore_index") is not None:
-                own = integer(spec["ignore_index"], join(path, "ignore_index"))
-                _common_value({"the datasets": ignore_index, path: own}, "ignore_index")
-            elif accepts(find_component(spec, path, "losses"), "ignore_index"):
-                spec["ignore_index"] = ignore_index
+    for path, spec in _single_losses(data["loss"]["types"], "loss.types"):
+        if spec.get("ignore_index") is not None:
+            own = integer(spec["ignore_index"], join(path, "ignore_index"))
+            _common_value({"the datasets": ignore_index, path: own}, "ignore_index")
+        elif accepts(find_component(spec, path, "losses"), "ignore_index"):
+            spec["ignore_index"] = ignore_index
 
 
 def _single_losses(specs: list[dict[str, Any]], path: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from paddle_mobileseg.config.checks import did_you_mean, join
+from paddle_mobileseg.config.checks import join
 from paddle_mobileseg.config.reading import parse_yaml
+from paddle_mobileseg.suggestion import did_you_mean
 
 # Sections that an override may start, though the file does not have them.
 _OPTIONAL_SECTIONS = ("train_config", "test_config", "export")

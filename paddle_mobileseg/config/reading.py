@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from paddle_mobileseg.config.checks import did_you_mean, join
+from paddle_mobileseg.config.checks import join
+from paddle_mobileseg.suggestion import did_you_mean
 
 BASE_KEY = "_base_"
 INHERIT_KEY = "_inherited_"

@@ -290,6 +290,7 @@ class ADE20K(SegmentationDataset):
     NUM_CLASSES = 150
     IGNORE_INDEX = 255
     IMG_CHANNELS = 3
+    CLASS_NAMES = names.ADE20K
 
     def __init__(
         self, transforms: Sequence[Transform], dataset_root: str, mode: str = "train", edge: bool = False
@@ -301,7 +302,7 @@ class ADE20K(SegmentationDataset):
         root = check_root(dataset_root)
         part = {"train": "training", "val": "validation"}[mode.lower()]
         files = pair_folders(root / "images" / part, root / "annotations" / part)
-        super().__init__(mode, files, transforms, self.NUM_CLASSES, self.IGNORE_INDEX, class_names=names.ADE20K)
+        super().__init__(mode, files, transforms, self.NUM_CLASSES, self.IGNORE_INDEX, class_names=self.CLASS_NAMES)
 
     def _read_label(self, path: str) -> np.ndarray:
         label = read_label(path)

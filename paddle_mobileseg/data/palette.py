@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from paddle_mobileseg.files import atomic_path
+
 VOID_COLOUR = (0, 0, 0)  # pixels without a class
 
 # The colours of Cambridge's own CamVid labels, in the order of its 11-class form.
@@ -133,18 +135,8 @@ def write_label_png(path: str | os.PathLike[str], labels: np.ndarray, palette: n
     colours[: len(palette)] = palette
     image = Image.fromarray(labels.astype(np.uint8))  # mode "L"; putpalette makes it "P"
     image.putpalette(colours.tobytes())
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            image.save(file, format="PNG")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with atomic_path(Path(path)) as temporary:
+        image.save(temporary, format="PNG")
 
 
 def _describe(labels: np.ndarray) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,6 +17,8 @@ import numpy as np
 from paddle_mobileseg.data.palette import write_label_png
 from paddle_mobileseg.data.scenes import layout, surroundings
 from paddle_mobileseg.data.scenes.canvas import CLASS_NAMES
+from paddle_mobileseg.files import atomic_path, write_text
+from paddle_mobileseg.progress import progress as shown
 
 __all__ = ["CLASS_NAMES", "GENERATOR_VERSION", "PALETTE", "render_scene", "scene_seed", "write_dataset"]
 
@@ -138,12 +138,12 @@ def write_dataset(
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True, exist_ok=True)
     if not (folder / SETTINGS_FILE).is_file():
-        _write_whole(folder / UNFINISHED_FILE, json.dumps(settings, indent=2).encode())
-    for split, index in _with_progress(missing, progress):
+        write_text(folder / UNFINISHED_FILE, json.dumps(settings, indent=2))
+    for split, index in shown(missing, len(missing), "drawing scenes") if progress else missing:
         image, labels = render_scene(scene_seed(seed, split, index), size_hw)
         _write_scene(folder, split, index, image, labels)
     for name, lines in lists.items():
-        _write_whole(folder / name, "".join(f"{line}\n" for line in lines).encode())
+        write_text(folder / name, "".join(f"{line}\n" for line in lines))
     if (folder / UNFINISHED_FILE).is_file():
         os.replace(folder / UNFINISHED_FILE, folder / SETTINGS_FILE)
 
@@ -178,26 +178,6 @@ def _scene_paths(split: str, index: int) -> tuple[str, str]:
 def _write_scene(folder: Path, split: str, index: int, image: np.ndarray, labels: np.ndarray) -> None:
     image_path, label_path = (folder / path for path in _scene_paths(split, index))
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
-    _write_whole(image_path, encoded.tobytes())
+    with atomic_path(image_path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
     write_label_png(label_path, labels, PALETTE)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that is never seen half-written."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
-
-
-def _with_progress(scenes: list[tuple[str, int]], progress: bool) -> Iterator[tuple[str, int]]:
-    """The scenes one by one, with a bar on a terminal or else about ten lines on stderr."""
-    if progress and sys.stderr.isatty():
-        from tqdm import tqdm
-
-        yield from tqdm(scenes, desc="drawing scenes", unit="scene")
-        return
-    step = max(1, len(scenes) // 10)
-    for done, scene in enumerate(scenes, start=1):
-        yield scene
-        if progress and (done % step == 0 or done == len(scenes)):
-            print(f"drawing scenes: {done} of {len(scenes)}", file=sys.stderr, flush=True)

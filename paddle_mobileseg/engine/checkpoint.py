@@ -23,6 +23,16 @@ from paddle_mobileseg.weights import read_weights
 
 FORMAT = 1
 WEIGHTS, TRAINING, MANIFEST = "model.pdparams", "training.pdopt", "checkpoint.json"
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "iter": int,
+    "metrics": (dict, type(None)),
+    "config": dict,
+    "class_names": list,
+    "palette": list,
+    "ignore_index": int,
+    "samples": list,
+    "sha256": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class Checkpoint:
         weights: arrays by PaddleSeg's names.
         sha256: of ``model.pdparams``.
         samples: (image, label) files of a few validation images; label ``None`` where there is none.
+        training_sha256: of ``training.pdopt``; empty where there is none.
     """
 
     folder: Path
@@ -52,9 +63,16 @@ class Checkpoint:
     weights: dict[str, np.ndarray]
     sha256: str
     samples: list[tuple[Path, Path | None]]
+    training_sha256: str = ""
 
     def training_state(self) -> dict[str, Any]:
-        """Optimiser, EMA and random state, as :class:`paddle_mobileseg.engine.trainer.Trainer` wrote them."""
+        """Weights, optimiser, EMA and random state: see :func:`paddle_mobileseg.engine.state.training_state`.
+
+        Raises:
+            FileNotFoundError: the file is missing.
+            ValueError: it is damaged.
+        """
+        _check_sha256(self.folder / TRAINING, self.training_sha256)
         return paddle.load(str(self.folder / TRAINING))
 
 
@@ -119,30 +137,47 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise FileNotFoundError(
             f"{path} is no checkpoint: there is no {manifest_file}; expected a folder such as output/run/best_model"
         )
+    manifest = _read_manifest(manifest_file)
+    hashes = manifest["sha256"]
+    _check_sha256(folder / WEIGHTS, hashes.get(WEIGHTS, ""))
     try:
-        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{manifest_file} is damaged ({error}); use another checkpoint") from error
-    if manifest.get("format") != FORMAT:
-        raise ValueError(f"{manifest_file} has format {manifest.get('format')!r}; this version reads format {FORMAT}")
-    weights_file = folder / WEIGHTS
-    if not weights_file.is_file():
-        raise FileNotFoundError(f"{weights_file} is missing; use another checkpoint")
-    found = sha256(weights_file)
-    if found != manifest["sha256"][WEIGHTS]:
-        raise ValueError(
-            f"{weights_file} is damaged: its sha256 is {found}, recorded is {manifest['sha256'][WEIGHTS]}; use "
-            "another checkpoint"
+        return Checkpoint(
+            folder=folder,
+            config=Config.from_dict(manifest["config"]),
+            class_names=manifest["class_names"],
+            palette=np.array(manifest["palette"], np.uint8),
+            ignore_index=manifest["ignore_index"],
+            iteration=manifest["iter"],
+            metrics=manifest["metrics"],
+            weights=read_weights(folder / WEIGHTS),
+            sha256=hashes[WEIGHTS],
+            samples=[(folder / s["image"], folder / s["label"] if s["label"] else None) for s in manifest["samples"]],
+            training_sha256=hashes.get(TRAINING, ""),
         )
-    return Checkpoint(
-        folder=folder,
-        config=Config.from_dict(manifest["config"]),
-        class_names=manifest["class_names"],
-        palette=np.array(manifest["palette"], np.uint8),
-        ignore_index=manifest["ignore_index"],
-        iteration=manifest["iter"],
-        metrics=manifest["metrics"],
-        weights=read_weights(weights_file),
-        sha256=found,
-        samples=[(folder / s["image"], folder / s["label"] if s["label"] else None) for s in manifest["samples"]],
-    )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{manifest_file} cannot be used: {error}") from error
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}); use another checkpoint") from error
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{file} is damaged: it holds no mapping; use another checkpoint")
+    if manifest.get("format") != FORMAT:
+        raise ValueError(f"{file} has format {manifest.get('format')!r}; this version reads format {FORMAT}")
+    wrong = [key for key, kind in _KINDS.items() if not isinstance(manifest.get(key), kind)]
+    if wrong:
+        raise ValueError(f"{file} is damaged: {', '.join(wrong)} missing or of a wrong kind; use another checkpoint")
+    return manifest
+
+
+def _check_sha256(file: Path, recorded: str) -> None:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; use another checkpoint")
+    found = sha256(file)
+    if found != recorded:
+        raise ValueError(
+            f"{file} is damaged: its sha256 is {found}, recorded is {recorded or 'none'}; use another checkpoint"
+        )

@@ -13,8 +13,8 @@ from paddle import nn
 from paddle_mobileseg.config import Config
 from paddle_mobileseg.data.loader import eval_samples
 from paddle_mobileseg.engine.inference import infer_labels
-from paddle_mobileseg.engine.progress import progress
 from paddle_mobileseg.metrics import ConfusionMatrix, Scores
+from paddle_mobileseg.progress import progress
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def evaluate(
     return Evaluation(confusion.scores(), list(dataset.class_names), len(dataset))
 
 
-def test_settings(cfg: Config) -> dict[str, Any]:
+def eval_settings(cfg: Config) -> dict[str, Any]:
     """``scales`` and ``flip`` for :func:`evaluate`, as a configuration's ``test_config`` has them.
 
     As in PaddleSeg, scales and flipping count only with ``aug_eval: True``.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -14,14 +13,14 @@ import numpy as np
 from tqdm import tqdm
 
 from paddle_mobileseg.data.palette import colorize
-from paddle_mobileseg.engine.evaluator import evaluate
-from paddle_mobileseg.engine.progress import duration
+from paddle_mobileseg.engine.evaluator import eval_settings, evaluate
+from paddle_mobileseg.engine.run_folder import BEST, LOG, point_best_to, remove_old
 from paddle_mobileseg.files import atomic_path
+from paddle_mobileseg.progress import duration
 
 if TYPE_CHECKING:
     from paddle_mobileseg.engine.trainer import Step, Trainer
 
-BEST = "best_model"
 _VDL_IMAGES = 4
 
 
@@ -37,7 +36,7 @@ class Hook:
 
 def default_hooks(trainer: Trainer) -> list[Hook]:
     """The hooks of a training, in the order in which they run."""
-    logs: list[LogSink] = [JsonLines(trainer.folder / "log.jsonl", trainer.iteration)]
+    logs: list[LogSink] = [JsonLines(trainer.folder / LOG, trainer.iteration)]
     if trainer.options.use_vdl:
         logs.append(VisualDL(trainer.folder / "visualdl"))
     return [Progress(trainer, logs), Checkpoints(logs), *logs]
@@ -59,9 +58,8 @@ class JsonLines(LogSink):
     def __init__(self, path: Path, first_iteration: int) -> None:
         kept = []
         if path.is_file() and first_iteration:
-            kept = [
-                line for line in path.read_text(encoding="utf-8").splitlines() if _iteration(line) <= first_iteration
-            ]
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            kept = [line for line in lines if _iteration(line) <= first_iteration]
         with atomic_path(path) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
@@ -75,10 +73,11 @@ class JsonLines(LogSink):
 
 
 def _iteration(line: str) -> float:
+    """Of a record; infinity for what is none, such as half a line from a kill."""
     try:
-        return json.loads(line)["iter"]
-    except (ValueError, KeyError):
-        return float("inf")  # half a line, from a kill
+        return float(json.loads(line)["iter"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 class VisualDL(LogSink):
@@ -112,35 +111,41 @@ class Progress(Hook):
     def __init__(self, trainer: Trainer, logs: list[LogSink]) -> None:
         self._logs = logs
         self._total = trainer.cfg.iters
-        self._begin = self._since = time.monotonic()
+        self._begin = time.monotonic()
+        self._seconds = self._seconds_before = 0.0  # spent on steps, not on evaluations and checkpoints
         self._first = trainer.iteration
         self._losses: list[float] = []
         self._bar = tqdm(total=self._total, initial=self._first, desc="train") if sys.stderr.isatty() else None
 
     def after_step(self, trainer: Trainer, step: Step) -> None:
         self._losses.append(step.loss)
+        self._seconds += step.seconds
         if self._bar is not None:
             self._bar.update()
         if step.iteration % trainer.options.log_iters and step.iteration != self._total:
             return
-        now = time.monotonic()
-        speed = len(self._losses) * trainer.cfg.batch_size * trainer.ranks.count / max(now - self._since, 1e-9)
+        images = len(self._losses) * trainer.cfg.batch_size * trainer.ranks.count
+        speed = images / max(self._seconds - self._seconds_before, 1e-9)
         loss = float(np.mean(self._losses))
         record = {"kind": "train", "iter": step.iteration, "loss": loss, "lr": step.lr, "images_per_s": speed}
         for log in self._logs:
-            log.write({**record, "elapsed_s": now - self._begin})
+            log.write({**record, "elapsed_s": time.monotonic() - self._begin})
         text = f"loss {loss:.4f}, lr {step.lr:.3g}, {speed:.1f} images/s"
         if self._bar is not None:
             self._bar.set_postfix_str(text)
         else:
-            left = (now - self._begin) / (step.iteration - self._first) * (self._total - step.iteration)
+            left = self._seconds / (step.iteration - self._first) * (self._total - step.iteration)
             print(f"iter {step.iteration}/{self._total}: {text}, {duration(left)} left", file=sys.stderr, flush=True)
         self._losses.clear()
-        self._since = time.monotonic()
+        self._seconds_before = self._seconds
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class _EvaluationStoppedError(Exception):
+    """Training shall stop: a checkpoint is wanted soon, scores are not."""
 
 
 class Checkpoints(Hook):
@@ -154,23 +159,31 @@ class Checkpoints(Hook):
         last = step.iteration == trainer.cfg.iters
         if step.iteration % trainer.options.save_interval and not last:
             return
-        trainer.metrics = self._evaluate(trainer) if trainer.options.do_eval else None
-        best = trainer.metrics is None or (trainer.metrics["miou"] or 0.0) > trainer.best_miou
-        if best and trainer.metrics is not None:
-            trainer.best_miou = trainer.metrics["miou"] or 0.0
+        best = not trainer.options.do_eval
+        trainer.metrics = None
+        if trainer.options.do_eval:
+            with contextlib.suppress(_EvaluationStoppedError):
+                trainer.metrics = self._evaluate(trainer)
+        if trainer.metrics is not None:
+            miou = trainer.metrics["miou"] or 0.0
+            best = miou > trainer.best_miou
+            trainer.best_miou = max(miou, trainer.best_miou)
         folder = trainer.save()
         if best:
-            _point(trainer.folder / BEST, folder.name)
-        _remove_old(trainer.folder, trainer.options.keep_checkpoint_max)
+            point_best_to(folder)
+        remove_old(folder, trainer.options.keep_checkpoint_max)
         if last:
-            print(f"trained {step.iteration} iterations; best checkpoint: {trainer.folder / BEST}", file=sys.stderr)
+            where = f"best checkpoint: {trainer.folder / BEST}" if trainer.options.do_eval else f"checkpoint: {folder}"
+            print(f"trained {step.iteration} iterations; {where}", file=sys.stderr)
 
     def _evaluate(self, trainer: Trainer) -> dict[str, Any]:
         begin = time.monotonic()
-        config = trainer.cfg.test_config
         dataset: Any = trainer.val_dataset
 
-        def keep_picture(index: int, sample: dict[str, Any], labels: np.ndarray) -> None:
+        def after_image(index: int, sample: dict[str, Any], labels: np.ndarray) -> None:
+            if trainer.interrupts.requested:
+                print(f"evaluation at iteration {trainer.iteration} left out", file=sys.stderr)
+                raise _EvaluationStoppedError
             if index < _VDL_IMAGES:
                 for log in self._logs:
                     log.image(f"Prediction/{index}", colorize(labels, dataset.palette), trainer.iteration)
@@ -179,10 +192,9 @@ class Checkpoints(Hook):
             result = evaluate(
                 network,
                 dataset,
-                scales=config.get("scales", (1.0,)) if config.get("aug_eval") else (1.0,),
-                flip=bool(config.get("aug_eval") and config.get("flip_horizontal")),
+                **eval_settings(trainer.cfg),
                 num_workers=trainer.options.num_workers,
-                on_image=keep_picture,
+                on_image=after_image,
             )
         metrics = result.as_dict()
         record = {
@@ -199,21 +211,3 @@ class Checkpoints(Hook):
             flush=True,
         )
         return metrics
-
-
-def _point(link: Path, target: str) -> None:
-    """Let a symbolic link point to a folder beside it, at once."""
-    temporary = link.with_name(f".{link.name}.new")
-    temporary.unlink(missing_ok=True)
-    os.symlink(target, temporary, target_is_directory=True)
-    os.replace(temporary, link)
-
-
-def _remove_old(folder: Path, keep: int) -> None:
-    """Remove the oldest checkpoints above ``keep``; never the best one or the newest."""
-    best = (folder / BEST).resolve()
-    numbered = [p for p in folder.glob("iter_*") if p.is_dir() and p.name[5:].isdigit()]
-    numbered.sort(key=lambda path: int(path.name[5:]))
-    for path in numbered[: -max(keep, 1)]:
-        if path.resolve() != best:
-            shutil.rmtree(path)

@@ -31,11 +31,29 @@ def join() -> Ranks:
     return Ranks(paddle.distributed.get_rank(), count)
 
 
-def average_gradients(parameters: Sequence[Tensor], ranks: Ranks) -> None:
-    """Replace each gradient by its mean over the processes, in one exchange. A missing gradient counts as zero."""
+def average_gradients(parameters: Sequence[Tensor], ranks: Ranks, stop: bool) -> bool:
+    """Replace each gradient by its mean over the processes, in one exchange. A missing gradient counts as zero.
+
+    Args:
+        parameters: the same ones in every process.
+        ranks: of this process.
+        stop: whether this process wants training to stop; travels with the gradients.
+
+    Returns:
+        Whether any process wants to: the same answer in all of them.
+    """
     gradients = [paddle.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    flat = paddle.concat([gradient.reshape([-1]) for gradient in gradients])
+    wish = paddle.full([1], float(stop), gradients[0].dtype)
+    flat = paddle.concat([*(gradient.reshape([-1]) for gradient in gradients), wish])
     paddle.distributed.all_reduce(flat)
     flat = flat / ranks.count
-    for parameter, part in zip(parameters, flat.split([gradient.size for gradient in gradients]), strict=True):
+    *parts, wish = flat.split([*(gradient.size for gradient in gradients), 1])
+    for parameter, part in zip(parameters, parts, strict=True):
         parameter.grad = part.reshape(parameter.shape)
+    return wish.item() > 0
+
+
+def wait_for_all(ranks: Ranks) -> None:
+    """Return when every process has got here. One that has died instead is an error."""
+    if ranks.count > 1:
+        paddle.distributed.barrier()

@@ -18,8 +18,8 @@ from paddle_mobileseg.data.palette import overlay, write_label_png
 from paddle_mobileseg.data.preprocess import Preprocess
 from paddle_mobileseg.data.reading import read_image
 from paddle_mobileseg.engine.inference import infer_labels
-from paddle_mobileseg.engine.progress import progress
 from paddle_mobileseg.files import atomic_path, make_output_folder
+from paddle_mobileseg.progress import progress
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LABELS, OVERLAYS = "pseudo_color_prediction", "added_prediction"

@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import signal
-import threading
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +20,14 @@ from paddle_mobileseg.data.loader import train_batches
 from paddle_mobileseg.engine import parallel
 from paddle_mobileseg.engine.checkpoint import load_checkpoint, save_checkpoint
 from paddle_mobileseg.engine.ema import WeightAverage
-from paddle_mobileseg.files import make_output_folder, write_json
+from paddle_mobileseg.engine.interrupts import Interrupts, TrainingInterruptedError
+from paddle_mobileseg.engine.opening import without_pretrained
+from paddle_mobileseg.engine.run_folder import claimed
+from paddle_mobileseg.engine.state import manifest, resume, sample_files, seed_everything, training_state
+from paddle_mobileseg.files import write_json
 from paddle_mobileseg.machine import describe
 
 warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
-
-_SAMPLES = 4
-
-
-class TrainingInterruptedError(Exception):
-    """Training was stopped by Ctrl-C after writing a checkpoint; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +63,13 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Step:
-    """What one iteration gave: its number (from 1), the loss, and the learning rate it was made with."""
+    """What one iteration gave: its number (from 1), the loss, the learning rate it was made with, and the seconds it
+    took, reading its batch included."""
 
     iteration: int
     loss: float
     lr: float
+    seconds: float
 
 
 class Trainer:
@@ -85,6 +83,8 @@ class Trainer:
         network, optimizer, lr_scheduler, losses, train_dataset, val_dataset: what was built.
         average: the moving average of the weights, or ``None``.
         iteration: iterations done.
+        saved: the last whole checkpoint: one resumed from or written.
+        interrupts: whether Ctrl-C or SIGTERM has come.
 
     Raises:
         ValueError, KeyError, FileNotFoundError, OSError: a mistake in the configuration, the data or the output folder.
@@ -94,63 +94,86 @@ class Trainer:
         self.cfg = cfg
         self.options = options
         self.ranks = parallel.join()
-        self.folder = make_output_folder(options.save_dir)
+        self.leads = self.ranks.number == 0
+        self.folder = Path(options.save_dir)
+        self.interrupts = Interrupts(self.leads)
+        self.iteration = 0
+        self.metrics: dict[str, Any] | None = None
+        self.best_miou = -1.0
+        self.saved: Path | None = None
+        self._agreed_to_stop = False
+        with contextlib.ExitStack() as stack:
+            if self.leads:
+                stack.enter_context(claimed(self.folder, options.resume_model))
+            parallel.wait_for_all(self.ranks)
+            self._build()
+            self._claim = stack.pop_all()
+
+    def _build(self) -> None:
+        cfg, options = self.cfg, self.options
+        checkpoint = None if options.resume_model is None else load_checkpoint(options.resume_model)
         seed_everything(options.seed)
         self.train_dataset = build.dataset(cfg, "train")
         self.val_dataset = build.dataset(cfg, "val") if cfg.val_dataset else None
         if options.do_eval and self.val_dataset is None:
             raise ValueError("--do_eval needs a val_dataset in the configuration")
-        self.network = build.model(cfg)
+        self.network = build.component(without_pretrained(cfg.model) if checkpoint else cfg.model, "model")
         check_losses(cfg, self.network)
         self.losses = build.losses(cfg)
         self.lr_scheduler = build.lr_scheduler(cfg)
         self.optimizer = build.optimizer(cfg, self.network, self.lr_scheduler)
-        self.average = (
-            None
-            if options.ema_decay is None or self.ranks.number > 0
-            else WeightAverage(self.network, options.ema_decay)
-        )
-        self.iteration = 0
-        self.metrics: dict[str, Any] | None = None
-        self.best_miou = -1.0
-        self._stop = threading.Event()
-        if options.resume_model is not None:
-            self._resume(options.resume_model)
-        elif self.ranks.count > 1:
+        decay = options.ema_decay if self.leads else None
+        self.average = None if decay is None else WeightAverage(self.network, decay)
+        if checkpoint is not None:
+            resume(self, checkpoint)
+            self.saved = checkpoint.folder
+        elif not self.leads:
             paddle.seed(options.seed + self.ranks.number)  # weights are equal by now; dropout shall not be
 
     def run(self) -> None:
-        """Train up to the configured number of iterations.
+        """Train up to the configured number of iterations. A trainer runs once.
 
         Raises:
-            TrainingInterruptedError: after Ctrl-C, when the checkpoint is written.
+            TrainingInterruptedError: after Ctrl-C or SIGTERM, when the checkpoint is written.
             FloatingPointError: the loss is not finite.
         """
         from paddle_mobileseg.engine.hooks import default_hooks
 
-        if self.ranks.number > 0:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides when to stop
-            for _ in self.steps():
-                pass
-            return
-        self.cfg.save(self.folder / "config.yml")
-        write_json(
-            self.folder / "environment.json",
-            {**describe(), "command": self.options.command, "options": asdict(self.options)},
-        )
-        hooks = default_hooks(self)
-        with contextlib.ExitStack() as stack, self._catching_interrupts():
+        with self._claim as stack, self.interrupts:
+            if self.leads:
+                self.cfg.save(self.folder / "config.yml")
+                record = {**describe(), "command": self.options.command, "options": asdict(self.options)}
+                write_json(self.folder / "environment.json", record)
+            hooks = default_hooks(self) if self.leads else []
             for hook in hooks:
                 stack.callback(hook.close)
-            for step in self.steps():
-                for hook in hooks:
-                    hook.after_step(self, step)
-                if self._stop.is_set() and step.iteration < self.cfg.iters:
-                    folder = self.save()
-                    raise TrainingInterruptedError(
-                        f"stopped after iteration {step.iteration} of {self.cfg.iters}; go on with --resume_model "
-                        f"{folder}"
-                    )
+            try:
+                for step in self.steps():
+                    for hook in hooks:
+                        hook.after_step(self, step)
+                    if self.stopping and step.iteration < self.cfg.iters:
+                        self._save_and_stop()
+            except KeyboardInterrupt:
+                raise TrainingInterruptedError(self._stopped("at once, in or after")) from None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this iteration is the last one: what this process wants, or what all have agreed on."""
+        return self._agreed_to_stop if self.ranks.count > 1 else self.interrupts.requested
+
+    def _save_and_stop(self) -> None:
+        if self.leads and self.saved != self._checkpoint_folder():
+            self.metrics = None
+            self.save()
+        parallel.wait_for_all(self.ranks)  # the launcher ends all processes when one has ended
+        self.saved = self._checkpoint_folder()
+        raise TrainingInterruptedError(self._stopped("after"))
+
+    def _stopped(self, when: str) -> str:
+        text = f"stopped {when} iteration {self.iteration} of {self.cfg.iters}; "
+        if self.saved is None:
+            return text + "there is no checkpoint"
+        return text + f"the last whole checkpoint is {self.saved}; go on with --resume_model {self.saved}"
 
     def steps(self) -> Iterator[Step]:
         """Train, one iteration at a time."""
@@ -165,7 +188,7 @@ class Trainer:
             rank=self.ranks.number,
             ranks=self.ranks.count,
         )
-        parameters = [p for p in self.network.parameters() if not p.stop_gradient]
+        begin = time.monotonic()
         with contextlib.closing(batches):
             for batch in batches:
                 lr = float(self.optimizer.get_lr())
@@ -178,21 +201,31 @@ class Trainer:
                         "The last checkpoint is untouched; a lower learning rate usually helps"
                     )
                 loss.backward()
-                if self.ranks.count > 1:
-                    parallel.average_gradients(parameters, self.ranks)
-                self.optimizer.step()
-                self.optimizer.clear_grad()
-                self.lr_scheduler.step()
-                if self.average is not None:
-                    self.average.update()
+                self._update()
                 self.iteration += 1
-                yield Step(self.iteration, value, lr)
+                yield Step(self.iteration, value, lr, time.monotonic() - begin)
+                begin = time.monotonic()
+
+    def _update(self) -> None:
+        """Change the weights by the gradients, which are gone afterwards."""
+        if self.ranks.count > 1:
+            parameters = [p for p in self.network.parameters() if not p.stop_gradient]
+            self._agreed_to_stop = parallel.average_gradients(parameters, self.ranks, self.interrupts.requested)
+        self.optimizer.step()
+        self.optimizer.clear_grad()
+        self.lr_scheduler.step()
+        if self.average is not None:
+            self.average.update()
 
     def compute_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The weighted sum of the losses on each of the network's logits."""
+        """The weighted sum of the losses on each of the network's logits.
+
+        Raises:
+            ValueError: a loss fails; the message names it.
+        """
         total: list[Tensor] = []
         for (coef, loss), logits in zip(self.losses, self.network(images), strict=True):
-            value = loss(logits, labels)
+            value = _loss(loss, logits, labels)
             total.extend(coef * part for part in (value if isinstance(value, list) else [value]))
         return sum(total[1:], total[0])
 
@@ -206,94 +239,21 @@ class Trainer:
         """Write ``iter_N`` and return its path."""
         with self.evaluation_weights() as network:
             weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-        folder = self.folder / f"iter_{self.iteration}"
-        save_checkpoint(folder, weights, self._training_state(), self._manifest(), self._sample_files())
+        folder = self._checkpoint_folder()
+        save_checkpoint(folder, weights, training_state(self), manifest(self), sample_files(self))
+        self.saved = folder
         return folder
 
-    def _training_state(self) -> dict[str, Any]:
-        return {
-            "iteration": self.iteration,
-            "best_miou": self.best_miou,
-            "network": {name: tensor.numpy() for name, tensor in self.network.state_dict().items()},
-            "optimizer": self.optimizer.state_dict(),
-            "parameter_names": self._parameter_names(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "random": {"python": random.getstate(), "numpy": np.random.get_state(), "paddle": paddle.get_rng_state()},
-        }
-
-    def _parameter_names(self) -> dict[str, str]:
-        """Paddle's name of each parameter, which depends on what else the process has built."""
-        return {name: parameter.name for name, parameter in self.network.named_parameters()}
-
-    def _manifest(self) -> dict[str, Any]:
-        dataset = self.val_dataset or self.train_dataset
-        return {
-            "iter": self.iteration,
-            "metrics": self.metrics,
-            "config": self.cfg.data,
-            "class_names": list(dataset.class_names),
-            "palette": np.asarray(dataset.palette).tolist(),
-            "ignore_index": dataset.ignore_index,
-            "network": self.cfg.model["type"],
-            "num_parameters": sum(int(np.prod(p.shape)) for p in self.network.parameters() if not p.stop_gradient),
-            "versions": describe()["packages"],
-        }
-
-    def _sample_files(self) -> Sequence[tuple[str, str | None]]:
-        files = (self.val_dataset or self.train_dataset).file_list
-        return [files[i * len(files) // _SAMPLES] for i in range(_SAMPLES)] if len(files) >= _SAMPLES else files
-
-    def _resume(self, path: str) -> None:
-        state = load_checkpoint(path).training_state()
-        own, saved = self.network.state_dict(), state["network"]
-        if set(own) != set(saved):
-            raise ValueError(
-                f"{path} is a checkpoint of another network; resume with the configuration it was trained with"
-            )
-        for name, tensor in own.items():
-            tensor.set_value(saved[name])
-        self.optimizer.set_state_dict(_renamed(state["optimizer"], state["parameter_names"], self._parameter_names()))
-        if self.ranks.number == 0 and (self.average is None) != (state["average"] is None):
-            raise ValueError(
-                f"{path} was trained {'without' if self.average else 'with'} EMA; resume with the same setting"
-            )
-        if self.average is not None:
-            self.average.set_state_dict(state["average"])
-        self.iteration, self.best_miou = state["iteration"], state["best_miou"]
-        random.setstate(state["random"]["python"])
-        np.random.set_state(state["random"]["numpy"])
-        paddle.set_rng_state(state["random"]["paddle"])
-
-    @contextlib.contextmanager
-    def _catching_interrupts(self) -> Iterator[None]:
-        """The first Ctrl-C ends training after the running iteration; a second one ends it at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(*_: Any) -> None:
-            self._stop.set()
-            signal.signal(signal.SIGINT, previous)
-
-        previous = signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, previous)
+    def _checkpoint_folder(self) -> Path:
+        return self.folder / f"iter_{self.iteration}"
 
 
-def _renamed(state: dict[str, Any], saved: dict[str, str], own: dict[str, str]) -> dict[str, Any]:
-    """An optimiser's state, whose keys begin with Paddle's parameter names, under the names of this process."""
-    names = {saved[structured]: own[structured] for structured in saved}
-    renamed = {}
-    for key, value in state.items():
-        parameter = next((name for name in names if key.startswith(f"{name}_")), None)
-        renamed[key if parameter is None else names[parameter] + key[len(parameter) :]] = value
-    return renamed
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the random generators of Python, NumPy and Paddle."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    paddle.seed(seed)
+def _loss(loss: nn.Layer, logits: Tensor, labels: Tensor) -> Any:
+    """A loss's value. PaddleSeg's may change the labels in place, and fail in ways that do not name them."""
+    own = type(loss).__module__.startswith("paddle_mobileseg.")
+    try:
+        return loss(logits, labels if own else labels.clone())
+    except Exception as error:
+        words = str(error).rpartition("Error Message Summary:")[2].split()
+        text = " ".join(word for word in words if set(word) != {"-"})
+        raise ValueError(f"the loss {type(loss).__name__} failed with {type(error).__name__}: {text}") from error

@@ -15,7 +15,7 @@ from paddle_mobileseg.config import build
 from paddle_mobileseg.data.palette import write_label_png
 from paddle_mobileseg.data.reading import read_image
 from paddle_mobileseg.engine.checkpoint import Checkpoint
-from paddle_mobileseg.engine.evaluator import Evaluation, evaluate, test_settings
+from paddle_mobileseg.engine.evaluator import Evaluation, eval_settings, evaluate
 from paddle_mobileseg.engine.opening import build_network
 from paddle_mobileseg.engine.predictor import write_jpeg
 from paddle_mobileseg.files import make_output_folder, write_json
@@ -47,7 +47,7 @@ def validate(
     """
     if not checkpoint.config.val_dataset:
         raise ValueError("the configuration has no val_dataset to evaluate on")
-    settings = test_settings(checkpoint.config)
+    settings = eval_settings(checkpoint.config)
     scales = settings["scales"] if scales is None else scales
     flip = settings["flip"] if flip is None else flip
     dataset = build.dataset(checkpoint.config, "val")
@@ -72,14 +72,21 @@ def validate(
     if folder is not None:
         record = {
             **result.as_dict(),
-            "dataset": checkpoint.config.val_dataset["type"],
-            "checkpoint_sha256": checkpoint.sha256,
-            "iter": checkpoint.iteration,
+            **_origin(checkpoint),
             "eval": {"flip": flip, "scales": list(scales)},
             "command": command,
-            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
             "elapsed_s": time.monotonic() - begin,
         }
         write_json(folder / "val.json", record)
         checkpoint.config.save(folder / "val_config.yml")
     return result
+
+
+def _origin(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What was evaluated on what, and when."""
+    return {
+        "dataset": checkpoint.config.val_dataset["type"],
+        "checkpoint_sha256": checkpoint.sha256,
+        "iter": checkpoint.iteration,
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+    }

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import platform
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,8 @@ import paddle_mobileseg
 from paddle_mobileseg.data.preprocess import Preprocess
 from paddle_mobileseg.data.reading import read_image
 from paddle_mobileseg.engine.checkpoint import Checkpoint
-from paddle_mobileseg.engine.opening import build_network
+from paddle_mobileseg.engine.inference import infer_labels
+from paddle_mobileseg.engine.opening import build_network, val_transforms
 from paddle_mobileseg.export import onnx_convert, parity
 from paddle_mobileseg.export.request import (
     BACKEND_OF,
@@ -31,6 +30,7 @@ from paddle_mobileseg.export.request import (
 )
 from paddle_mobileseg.export.static import GRAPH, INPUT_NAME, WEIGHTS, DeployNetwork, eval_mode, save_static
 from paddle_mobileseg.files import atomic_path
+from paddle_mobileseg.machine import package_versions
 from paddle_mobileseg.models.complexity import count
 from paddle_mobileseg.runtime.bundle import GOLDEN, Bundle, describe_files, load_bundle, write_manifest
 from paddle_mobileseg.runtime.session import Session, available_backends
@@ -39,7 +39,6 @@ _LOGGER = logging.getLogger("paddle_mobileseg")
 
 # Golden tensors of one bundle; logits of large images would fill a phone.
 _MAX_GOLDEN_BYTES = 64 * 2**20
-_PACKAGES = ("paddlepaddle", "paddleseg", "paddle2onnx", "onnx", "onnxruntime", "numpy", "opencv-python-headless")
 CONFIG = "config.yml"  # that the network was trained with
 _OUTPUT_KINDS = {"none": "logits", "softmax": "probabilities", "argmax": "labels", "vim": "labels"}
 
@@ -64,7 +63,8 @@ def export_checkpoint(
         save_dir: the bundle's folder: new, empty, or a bundle to replace.
         output_op: what the graph gives: ``none`` (logits), ``softmax``, ``argmax`` or ``vim`` (int32 labels).
         input_shape: [N, C, H, W], -1 or ``None`` for any; ``None`` as a whole: all but the channels. With H and W
-            fixed, images are resized to that size; otherwise they go through evaluation's transforms.
+            fixed, images are resized to that size; otherwise they go through the configuration's
+            ``export.transforms`` or, without those, evaluation's transforms.
         formats: some of ``paddle`` and ``onnx``.
         calib_images: ``[H, W, 3]`` uint8 RGB images for parity; by default those stored with the checkpoint.
         tolerance: of parity.
@@ -87,28 +87,19 @@ def export_checkpoint(
     _check_backends(formats)
     network = build_network(checkpoint)
     _check_finite(network)
-    transforms = deploy_transforms(_val_transforms(checkpoint), shape)
-    inputs = _inputs(checkpoint, calib_images, transforms, shape)
-
+    transforms = deploy_transforms(_transforms(checkpoint), shape)
+    images = _images(checkpoint, calib_images)
+    deploy = {
+        **({"model": GRAPH, "params": WEIGHTS} if "paddle" in formats else {}),
+        "transforms": transforms,
+        "input_shape": shape,
+        "output_op": output_op,
+        "output_dtype": "float32" if output_op in ("none", "softmax") else "int32",
+    }
     with atomic_path(target) as folder:
         folder.mkdir()
-        backends = _write_graphs(network, folder, output_op, shape, formats)
-        reference = DeployNetwork(network, output_op)
-        _write_golden(folder / GOLDEN, reference, inputs)
-        deploy = {
-            **({"model": GRAPH, "params": WEIGHTS} if "paddle" in formats else {}),
-            "transforms": transforms,
-            "input_shape": shape,
-            "output_op": output_op,
-            "output_dtype": "float32" if output_op in ("none", "softmax") else "int32",
-        }
-        about = _describe(checkpoint, network, deploy, inputs[0].shape[2:], command)
-        about["backends"] = backends
-        graph_files = sorted(name for names in backends.values() for name in names)
-        checkpoint.config.save(folder / CONFIG)
-        about["files"] = describe_files(folder, [*graph_files, GOLDEN, CONFIG])
-        write_manifest(folder, deploy, about)
-        about["parity"] = _prove(folder, reference, inputs, formats, tolerance or parity.Tolerance(), Path(save_dir))
+        about = _write_bundle(folder, checkpoint, network, deploy, formats, images, command)
+        about["parity"] = _prove(folder, network, images, tolerance or parity.Tolerance(), Path(save_dir))
         write_manifest(folder, deploy, about)
     return load_bundle(save_dir)
 
@@ -130,27 +121,48 @@ def _check_finite(network: nn.Layer) -> None:
             )
 
 
-def _val_transforms(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    dataset = checkpoint.config.val_dataset
-    if not dataset or "transforms" not in dataset:
-        raise ValueError(
-            "the checkpoint's config has no val_dataset.transforms, of which a bundle's preprocessing is made; add them"
-        )
-    return dataset["transforms"]
+def _transforms(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """PaddleSeg's key ``export.transforms``, otherwise evaluation's transforms."""
+    return checkpoint.config.export.get("transforms") or val_transforms(checkpoint.config)
 
 
-def _inputs(
-    checkpoint: Checkpoint, images: Sequence[np.ndarray] | None, transforms: list[dict[str, Any]], shape: Sequence[int]
-) -> list[np.ndarray]:
-    """float32 NCHW inputs for parity; a batch of N is one image N times."""
-    if images is None:
-        images = [read_image(image) for image, _ in checkpoint.samples]
-    if len(images) == 0:
+def _images(checkpoint: Checkpoint, given: Sequence[np.ndarray] | None) -> list[np.ndarray]:
+    """Images for golden tensors and parity."""
+    images = [read_image(image) for image, _ in checkpoint.samples] if given is None else list(given)
+    if not images:
         raise ValueError(
             "there are no images to prove the export on: the checkpoint has none stored; give some with --calib_data"
         )
-    preprocess = Preprocess.from_transforms(transforms)
-    return [np.repeat(preprocess(image)[0][None], max(shape[0], 1), axis=0) for image in images]
+    return images
+
+
+def _inputs(images: list[np.ndarray], deploy: dict[str, Any]) -> list[np.ndarray]:
+    """float32 NCHW inputs of the graph; a batch of N is one image N times."""
+    preprocess = Preprocess.from_transforms(deploy["transforms"])
+    batch = max(deploy["input_shape"][0], 1)
+    return [np.repeat(preprocess(image)[0][None], batch, axis=0) for image in images]
+
+
+def _write_bundle(
+    folder: Path,
+    checkpoint: Checkpoint,
+    network: nn.Layer,
+    deploy: dict[str, Any],
+    formats: Sequence[str],
+    images: list[np.ndarray],
+    command: str | None,
+) -> dict[str, Any]:
+    """Write all files of a bundle; returns the manifest's section ``Bundle``, which lacks ``parity`` yet."""
+    inputs = _inputs(images, deploy)
+    backends = _write_graphs(network, folder, deploy["output_op"], deploy["input_shape"], formats)
+    _write_golden(folder / GOLDEN, DeployNetwork(network, deploy["output_op"]), inputs)
+    checkpoint.config.save(folder / CONFIG)
+    about = _describe(checkpoint, network, deploy, inputs[0].shape[2:], command)
+    about["backends"] = backends
+    graph_files = sorted(name for names in backends.values() for name in names)
+    about["files"] = describe_files(folder, [*graph_files, GOLDEN, CONFIG])
+    write_manifest(folder, deploy, about)
+    return about
 
 
 def _write_graphs(
@@ -193,23 +205,36 @@ def _write_golden(path: Path, reference: DeployNetwork, inputs: list[np.ndarray]
 
 
 def _prove(
-    folder: Path,
-    reference: DeployNetwork,
-    inputs: list[np.ndarray],
-    formats: Sequence[str],
-    tolerance: parity.Tolerance,
-    save_dir: Path,
+    folder: Path, network: nn.Layer, images: list[np.ndarray], tolerance: parity.Tolerance, save_dir: Path
 ) -> list[dict[str, Any]]:
-    """Compare every backend with the dynamic network; returns the manifest's ``parity``."""
-    names = [name for each, name in BACKEND_OF.items() if each in formats]
-    _LOGGER.info("comparing with the network on %d images: %s", len(inputs), ", ".join(names))
+    """Compare every backend with the network; returns the manifest's ``parity``.
+
+    ``dynamic->BACKEND`` compares what the graph gives for one input. ``predict->BACKEND`` goes from end to end: the
+    labels of evaluation and prediction (with the bundle's transforms) against those of :class:`Session`, at the
+    images' own size. Both resize logits, so that the same tolerance holds, except where the graph gives labels: those
+    can only be resized as they are (nearest), which moves boundaries whatever the graph's quality; it is measured.
+    """
+    bundle = load_bundle(folder)
+    names = sorted(bundle.about["backends"], key=list(BACKEND_OF.values()).index)
+    _LOGGER.info("comparing with the network on %d images: %s", len(images), ", ".join(names))
     sessions = {name: Session(folder, backend=name, threads=os.cpu_count() or 1) for name in names}
-    meters = {name: parity.ParityMeter(f"dynamic->{name}", tolerance) for name in names}
-    for x in inputs:
+    graphs = {name: parity.ParityMeter(f"dynamic->{name}", tolerance) for name in names}
+    reference = DeployNetwork(network, bundle.output_op)
+    for x in _inputs(images, bundle.deploy):
         expected = _run_dynamic(reference, x)
         for name, session in sessions.items():
-            meters[name].add(expected, session.run_tensor(x))
-    results = [meters[name].result() for name in names]
+            graphs[name].add(expected, session.run_tensor(x))
+
+    preprocessed = [Preprocess.from_transforms(bundle.deploy["transforms"])(image) for image in images]
+    resized = any(step == "resize" for _, trans_info in preprocessed for step, _ in trans_info)
+    limit = None if resized and bundle.deploy["output_dtype"] == "int32" else tolerance
+    whole = {name: parity.ParityMeter(f"predict->{name}", limit) for name in names}
+    for image, (x, trans_info) in zip(images, preprocessed, strict=True):
+        with eval_mode(network):
+            labels = infer_labels(network, x[None], trans_info)
+        for name, session in sessions.items():
+            whole[name].add(labels[None], session.run(image)[None])
+    results = [meter.result() for meter in (*graphs.values(), *whole.values())]
     for result in results:
         parity.check(result, hint=f"Nothing was written to {save_dir}.")
     return results
@@ -249,13 +274,9 @@ def _describe(
         "metrics": checkpoint.metrics,
         "source_checkpoint_sha256": checkpoint.sha256,
         "command": command,
-        "versions": _versions(),
+        "versions": {
+            "python": platform.python_version(),
+            **package_versions(),
+            "paddle_mobileseg": paddle_mobileseg.__version__,
+        },
     }
-
-
-def _versions() -> dict[str, str]:
-    versions = {"paddle_mobileseg": paddle_mobileseg.__version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return versions

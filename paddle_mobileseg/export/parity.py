@@ -41,10 +41,10 @@ class ParityMeter:
 
     Args:
         stage: the hop, such as ``"dynamic->onnxruntime"``.
-        tolerance: for :meth:`result`.
+        tolerance: for :meth:`result`; ``None`` only measures.
     """
 
-    def __init__(self, stage: str, tolerance: Tolerance) -> None:
+    def __init__(self, stage: str, tolerance: Tolerance | None) -> None:
         self.stage = stage
         self.tolerance = tolerance
         self._images = self._pixels = self._equal = self._boundary = self._boundary_equal = self._values = 0
@@ -87,7 +87,8 @@ class ParityMeter:
         Returns:
             ``stage``; ``images``; ``label_agreement``, ``boundary_agreement`` (shares of pixels; ``None`` without any
             boundary); ``max_abs_diff``, ``mean_abs_diff`` (``None`` for labels); ``tolerance`` (least label agreement);
-            ``max_abs_diff_limit`` (absolute; ``None`` for labels); ``passed``.
+            ``max_abs_diff_limit`` (absolute; ``None`` for labels); ``passed``. Without a tolerance, ``tolerance``,
+            ``max_abs_diff_limit`` and ``passed`` are ``None``.
 
         Raises:
             ValueError: nothing was added.
@@ -96,7 +97,7 @@ class ParityMeter:
             raise ValueError(f"{self.stage}: there was no image to compare on")
         agreement = self._equal / self._pixels
         floats = self._values > 0
-        limit = self.tolerance.max_abs_diff * self._scale if floats else None
+        limit = self.tolerance.max_abs_diff * self._scale if self.tolerance and floats else None
         return {
             "stage": self.stage,
             "images": self._images,
@@ -104,9 +105,11 @@ class ParityMeter:
             "boundary_agreement": self._boundary_equal / self._boundary if self._boundary else None,
             "max_abs_diff": self._max_diff if floats else None,
             "mean_abs_diff": self._sum_diff / self._values if floats else None,
-            "tolerance": self.tolerance.label_agreement,
+            "tolerance": self.tolerance.label_agreement if self.tolerance else None,
             "max_abs_diff_limit": limit,
-            "passed": agreement >= self.tolerance.label_agreement and (limit is None or self._max_diff <= limit),
+            "passed": agreement >= self.tolerance.label_agreement and (limit is None or self._max_diff <= limit)
+            if self.tolerance
+            else None,
         }
 
 
@@ -130,7 +133,7 @@ def class_boundary(labels: np.ndarray) -> np.ndarray:
 
 
 def check(result: dict[str, Any], hint: str = "") -> None:
-    """Raise for a hop that did not pass.
+    """Raise for a hop that did not pass; one that was only measured does.
 
     Args:
         result: of :meth:`ParityMeter.result`.
@@ -139,7 +142,7 @@ def check(result: dict[str, Any], hint: str = "") -> None:
     Raises:
         ParityError: names the hop, its figures and what was needed.
     """
-    if result["passed"]:
+    if result["passed"] is not False:
         return
     boundary = result["boundary_agreement"]
     text = (

@@ -1,7 +1,7 @@
 """Blocks that the networks share, each written once."""
 
 from paddle_mobileseg.layers.activation import activation
-from paddle_mobileseg.layers.conv import ConvBNAct, SqueezeExcite, make_divisible
+from paddle_mobileseg.layers.conv import ConvBNAct, SqueezeExcite
 from paddle_mobileseg.layers.drop_path import DropPath
 from paddle_mobileseg.layers.sea_attention import SeaAttention
 from paddle_mobileseg.layers.vim import valid_interpolate
@@ -12,6 +12,5 @@ __all__ = [
     "SeaAttention",
     "SqueezeExcite",
     "activation",
-    "make_divisible",
     "valid_interpolate",
 ]

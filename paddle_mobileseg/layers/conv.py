@@ -10,12 +10,6 @@ from paddle.regularizer import L2Decay
 from paddle_mobileseg.layers.activation import activation
 
 
-def make_divisible(channels: float, divisor: int = 8) -> int:
-    """Round a channel count to a multiple of ``divisor``, never down by more than 10 % (MobileNetV2's rule)."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded
-
-
 class ConvBNAct(nn.Layer):
     """Convolution without bias, batch norm, activation. ``[N, C_in, H, W] -> [N, C_out, H', W']``.
 

@@ -42,5 +42,9 @@ def count(network: nn.Layer, size_hw: Sequence[int]) -> tuple[int, int]:
             layer.training = training
         for hook in hooks:
             hook.remove()
-    parameters = sum(int(np.prod(p.shape)) for p in network.parameters() if not p.stop_gradient)
-    return parameters, macs
+    return trainable_parameters(network), macs
+
+
+def trainable_parameters(network: nn.Layer) -> int:
+    """Number of values that training changes."""
+    return sum(parameter.size for parameter in network.parameters() if not parameter.stop_gradient)

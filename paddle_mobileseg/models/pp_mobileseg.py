@@ -39,16 +39,15 @@ class PPMobileSeg(nn.Layer):
         align_corners: of the last upsampling.
         pretrained: weights of the whole network: a path or URL.
         upsample: accepted for PaddleSeg's YAMLs (``intepolate``, ``interpolate`` or ``vim``) and without effect: how
-        labels
-            are made at the end is an argument of the exporter (``--output_op``).
+            labels are made at the end is an argument of the exporter (``--output_op``).
 
     Attributes:
         num_train_logits: logits that ``forward`` gives in training mode (1).
-        size_divisor: sizes of input that keep every map exact are multiples of this; others work too.
+        head_prefix: what the names of the head's tensors begin with.
     """
 
     num_train_logits = 1
-    size_divisor = 32
+    head_prefix = "decode_head."
 
     def __init__(
         self,

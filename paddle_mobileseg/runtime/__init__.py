@@ -1,5 +1,4 @@
-"""Running an exported bundle. Needs NumPy, OpenCV, PyYAML and the chosen backend; Paddle only for the backend "
-"``paddle``."""
+"""Running an exported bundle: needs NumPy, OpenCV, PyYAML and the chosen backend, and Paddle only as that backend."""
 
 from paddle_mobileseg.runtime.bundle import Bundle, load_bundle
 from paddle_mobileseg.runtime.session import Session, available_backends

@@ -131,9 +131,9 @@ class Bundle:
                 "" if row["boundary_agreement"] is None else f", at class boundaries {row['boundary_agreement']:.4%}"
             )
             difference = "" if row["max_abs_diff"] is None else f", max difference {row['max_abs_diff']:.2g}"
+            images = f"{row['images']} images" + ("" if row["tolerance"] is not None else "; no limit")
             lines.append(
-                f"  {row['stage']}: labels agree on {row['label_agreement']:.4%}{boundary}{difference} "
-                f"({row['images']} images)"
+                f"  {row['stage']}: labels agree on {row['label_agreement']:.4%}{boundary}{difference} ({images})"
             )
         return "\n".join(lines)
 

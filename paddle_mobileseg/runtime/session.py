@@ -16,9 +16,10 @@ import importlib.util
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
-from paddle_mobileseg.data.preprocess import Preprocess
+from paddle_mobileseg.data.preprocess import Preprocess, TransInfo
 from paddle_mobileseg.runtime.bundle import load_bundle
 
 
@@ -78,19 +79,26 @@ class Session:
     def run(self, image: np.ndarray) -> np.ndarray:
         """Labels of one image.
 
+        Where the transforms resize the image, logits are resized back (bilinear) before the arg-max, as in evaluation
+        and prediction. A graph that gives labels leaves no logits: its labels are resized (nearest), and differ from
+        prediction's along class boundaries; the manifest's ``parity`` has how far (stage ``predict->...``).
+
         Args:
             image: ``[H, W, 3]`` uint8 RGB, as :func:`paddle_mobileseg.data.reading.read_image` gives it.
 
         Returns:
-            ``[H, W]`` int32 classes, at the image's own size (nearest where the transforms changed it).
+            ``[H, W]`` int32 classes, at the image's own size.
 
         Raises:
             ValueError: another dtype or shape, or a size that the graph does not take.
         """
         x, trans_info = self._preprocess(image)
         batch = np.repeat(x[None], max(self.bundle.input_shape[0], 1), axis=0)
-        labels = output_labels(self.run_tensor(batch))[0]
-        return np.ascontiguousarray(self._preprocess.restore(labels, trans_info))
+        output = self.run_tensor(batch)[0]
+        if output.ndim == 3:
+            return restored_labels(output, trans_info, probabilities=self.bundle.output_op == "softmax")
+        labels = self._preprocess.restore(output.astype(np.int32, copy=False), trans_info)
+        return np.ascontiguousarray(labels)
 
     def run_tensor(self, x: np.ndarray) -> np.ndarray:
         """The graph's raw output.
@@ -111,6 +119,41 @@ class Session:
 def output_labels(output: np.ndarray) -> np.ndarray:
     """``[N, H, W]`` int32 labels of a graph's output: as they are, or the arg-max of ``[N, classes, H, W]``."""
     return output.argmax(axis=1).astype(np.int32) if output.ndim == 4 else output.astype(np.int32, copy=False)
+
+
+def restored_labels(scores: np.ndarray, trans_info: TransInfo, probabilities: bool = False) -> np.ndarray:
+    """Take scores back to the image's own size and give the class with the largest, one class at a time for memory.
+
+    Args:
+        scores: ``[C, h, w]`` float32.
+        trans_info: what preprocessing did to the size.
+        probabilities: scores are a softmax. Their logarithms are resized: logits less a value that all classes of a
+            pixel share, so that the labels are those of resized logits.
+
+    Returns:
+        ``[H, W]`` int32.
+    """
+    height, width = trans_info[0][1] if trans_info else scores.shape[1:]
+    best = np.full((height, width), -np.inf, np.float32)
+    labels = np.zeros((height, width), np.int32)
+    for number, score in enumerate(scores):
+        if probabilities:
+            score = np.log(np.maximum(score, np.finfo(np.float32).tiny))
+        restored = _restored(score, trans_info)
+        labels[restored > best] = number
+        np.maximum(best, restored, out=best)
+    return labels
+
+
+def _restored(score: np.ndarray, trans_info: TransInfo) -> np.ndarray:
+    """``[h, w]`` float32 before preprocessing changed the size: cropped, resized by half-pixel bilinear
+    interpolation."""
+    for step, (height, width) in reversed(trans_info):
+        if step == "padding":
+            score = score[:height, :width]
+        else:
+            score = cv2.resize(score, (width, height), interpolation=cv2.INTER_LINEAR)
+    return score
 
 
 def _backend_class(name: str) -> type[Backend]:

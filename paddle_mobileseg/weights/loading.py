@@ -43,17 +43,18 @@ def load_weights(
         ValueError: the file does not fit the network (the message lists the differences), or ``ignore_head`` and the
             network does not say which of its tensors are the head.
     """
-    head = getattr(network, "head_prefix", None)
-    if ignore_head and head is None:
+    head = getattr(network, "head_prefix", "")
+    if ignore_head and not head:
         raise ValueError(f"{type(network).__name__} has no head_prefix, so ignore_head cannot tell which tensors it is")
     weights = read_weights(source)
     if part is not None and any(name.startswith(part + ".") for name in weights):
-        _log(f"{source}: not used, because only its {part} is loaded,", [n for n in weights if n.split(".")[0] != part])
-        weights = {name[len(part) + 1 :]: w for name, w in weights.items() if name.startswith(part + ".")}
+        prefix = part + "."
+        _log(source, f"tensors outside {part}, not used", [name for name in weights if not name.startswith(prefix)])
+        weights = {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
     if ignore_head:
         own = network.state_dict()
         dropped = [n for n, w in weights.items() if n.startswith(head) and n in own and w.shape != tuple(own[n].shape)]
-        _log(f"{source}: left out for another shape, so the network keeps its own,", dropped, shown=len(dropped))
+        _log(source, "tensors of the head have another shape, the network keeps its own", dropped, shown=len(dropped))
         weights = {name: w for name, w in weights.items() if name not in dropped}
         may_lack = (*may_lack, *dropped)
     load_state(network, weights, str(source), may_lack=may_lack, may_exceed=may_exceed)
@@ -99,8 +100,8 @@ def load_state(
             f"{source} does not fit {type(network).__name__}: {'; '.join(p for p in problems if p)}. "
             "Check that the configuration names the network and the number of classes of this file"
         )
-    _log(f"{source}: not in the file, so the network keeps its own,", lacking)
-    _log(f"{source}: left out, because the network has no such tensors,", exceeding)
+    _log(source, "tensors are not in the file, the network keeps its own", lacking)
+    _log(source, "tensors are not in the network, left out", exceeding)
     for name, tensor in own.items():
         if name in weights:
             tensor.set_value(paddle.to_tensor(np.ascontiguousarray(weights[name]), dtype=tensor.dtype))
@@ -110,9 +111,9 @@ def _without(names: list[str], others: list[str]) -> list[str]:
     return [name for name in names if name not in others]
 
 
-def _log(what: str, names: list[str], shown: int = _SHOWN) -> None:
+def _log(source: str | Path, what: str, names: list[str], shown: int = _SHOWN) -> None:
     if names:
-        _LOGGER.info("%s", _listing(what, names, shown))
+        _LOGGER.info("%s: %s", source, _listing(what, names, shown))
 
 
 def _listing(what: str, names: list[str], shown: int = _SHOWN) -> str:

@@ -113,6 +113,11 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode(encoding)
 
 
+def _no_bytes() -> bytes:
+    """How protocol 2 writes empty bytes."""
+    return b""
+
+
 def _only_data(code: str, names: dict[str, Any]) -> Any:
     """Stands for ``eval``, which Paddle writes for a static program's tensors, always with this code."""
     if code != "data":
@@ -127,6 +132,7 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
     ("collections", "OrderedDict"): collections.OrderedDict,
+    ("builtins", "bytes"): _no_bytes,
     ("builtins", "tuple"): tuple,
     ("builtins", "dict"): dict,
     ("builtins", "eval"): _only_data,

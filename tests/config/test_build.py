@@ -239,6 +239,24 @@ def test_a_missing_data_folder_is_named(small: dict[str, Any], tmp_path: Path) -
         build.dataset(Config.from_dict(small), "train")
 
 
+@pytest.mark.parametrize("kind", ["PascalVOC", "OpticDiscSeg"])
+def test_paddlesegs_data_sets_download_nothing(
+    small: dict[str, Any], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls = registry.find(kind, "datasets")
+    monkeypatch.setattr(
+        f"{cls.__module__}.download_file_and_uncompress", lambda *_, **__: pytest.fail("a download was started")
+    )
+    small["train_dataset"] = {"type": kind, "dataset_root": str(tmp_path / "nowhere"), "transforms": []}
+    small["val_dataset"] = {"type": kind, "transforms": []}
+    cfg = Config.from_dict(small)
+
+    with pytest.raises(FileNotFoundError, match=r"train_dataset\.dataset_root \(.*nowhere\) is no folder; nothing is"):
+        build.dataset(cfg, "train")
+    with pytest.raises(FileNotFoundError, match=r"val_dataset\.dataset_root is not given; nothing is downloaded"):
+        build.dataset(cfg, "val")
+
+
 def test_a_section_that_is_not_there_is_asked_for(small: dict[str, Any]) -> None:
     del small["val_dataset"]
     cfg = Config.from_dict(small)

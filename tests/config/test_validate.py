@@ -120,7 +120,7 @@ def refuse(data: dict[str, Any], *changes: str) -> str:
         ("optimizer.weight_decay=much", "optimizer.weight_decay is 'much'; expected a number"),
         ("to_static_training=1", "to_static_training is 1; expected true or false"),
         ("test_config.aug_eval=1", "test_config.aug_eval is 1; expected true or false"),
-        ("test_config.scales=[1, big]", "test_config.scales is 'big'; expected a number"),
+        ("test_config.scales=[1, big]", "test_config.scales.1 is 'big'; expected a number"),
         ("test_config.crop_size=[0, 5]", "test_config.crop_size is 0; expected a whole number of at least 1"),
         ("test_config.crop_size=64", "test_config.crop_size is 64; expected a list"),
         ("test_config=5", "test_config is 5; expected a mapping"),
@@ -248,13 +248,50 @@ def test_losses_are_compared_with_the_logits_of_the_model(small: dict[str, Any])
 def test_other_keys_of_paddleseg_files_are_known(small: dict[str, Any]) -> None:
     small.update(
         test_dataset={**small["val_dataset"], "test_path": "test.txt"},
-        distill_loss={"types": [{"type": "KLLoss"}], "coef": [3]},
-        test_config={"is_slide": True, "crop_size": [64, 64], "stride": [32, 32], "aug_eval": True, "scales": [0.5, 1]},
+        test_config={
+            "is_slide": False,
+            "crop_size": [64, 64],
+            "stride": [32, 32],
+            "aug_eval": True,
+            "scales": [0.5, 1],
+        },
         export={"transforms": [{"type": "Resize", "target_size": [64, 64]}, {"type": "Normalize"}]},
-        to_static_training=True,
+        to_static_training=False,
+        distill_loss=None,
     )
     cfg = Config.from_dict(small)
-    assert cfg.distill_loss == {"types": [{"type": "KLLoss", "ignore_index": 255}], "coef": [3]}
     assert cfg.export["transforms"][1] == {"type": "Normalize"}
     assert cfg.test_dataset["test_path"] == "test.txt"
-    assert cfg.to_static_training
+    assert cfg.test_config["scales"] == [0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("test_config", "is_slide", True),
+        ("test_config", "flip_vertical", True),
+        ("test_config", "auc_roc", True),
+        ("test_config", "custom_color", [0, 0, 0]),
+        ("test_config", "precision", "fp16"),
+        ("", "to_static_training", True),
+        ("", "distill_loss", {"types": [{"type": "KLLoss"}], "coef": [3]}),
+    ],
+)
+def test_what_would_change_the_result_and_is_not_there_yet_is_refused(
+    small: dict[str, Any], section: str, key: str, value: Any
+) -> None:
+    small.update({section: {key: value}} if section else {key: value})
+    with pytest.raises(ValueError, match=rf"{key} is .*: not supported yet"):
+        Config.from_dict(small)
+
+
+def test_a_single_scale_becomes_a_list(small: dict[str, Any]) -> None:
+    small["test_config"] = {"aug_eval": True, "scales": 1.5}
+    assert Config.from_dict(small).test_config["scales"] == [1.5]
+
+
+def test_train_config_has_no_key_without_effect_and_null_means_the_default(small: dict[str, Any]) -> None:
+    small["train_config"] = {"save_interval": None, "ema_decay": None, "use_vdl": None, "seed": 3}
+    assert Config.from_dict(small).train_config == {"seed": 3}
+    small["train_config"] = {"eval_at_start": True}
+    assert "train_config.eval_at_start: unknown key" in refuse(small)

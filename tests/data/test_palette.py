@@ -73,6 +73,20 @@ def test_label_png_shows_colours_and_keeps_indices(tmp_path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["a.png"]
 
 
+def test_label_png_is_never_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_off(self: Image.Image, file: Path, **_: object) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError("disk full")
+
+    path = tmp_path / "a.png"
+    write_label_png(path, np.array([[1]]), PALETTE)
+    monkeypatch.setattr(Image.Image, "save", break_off)
+    with pytest.raises(OSError, match="disk full"):
+        write_label_png(path, np.array([[0]]), PALETTE)
+    assert list(tmp_path.iterdir()) == [path]
+    np.testing.assert_array_equal(read_label(path), [[1]])
+
+
 @pytest.mark.parametrize(
     "labels", [np.array([[256]]), np.array([[-1]]), np.zeros((2, 2, 1), int), np.zeros((0, 4), int)]
 )

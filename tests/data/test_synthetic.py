@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -231,8 +232,25 @@ def test_bad_settings_are_refused_before_anything_is_written(tmp_path, change):
     assert not (tmp_path / "set").exists()
 
 
-def test_progress_is_told_in_lines_when_stderr_is_no_terminal(tmp_path, capsys):
-    synthetic.write_dataset(tmp_path / "set", **{**SMALL, "progress": True})
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.splitlines()[-1] == "drawing scenes: 5 of 5"
+@pytest.mark.parametrize("wanted", [True, False])
+def test_progress_is_told_where_it_is_wanted(tmp_path, monkeypatch, wanted):
+    told = []
+    monkeypatch.setattr(synthetic, "shown", lambda items, total, name: told.append((total, name)) or items)
+    synthetic.write_dataset(tmp_path / "set", **{**SMALL, "progress": wanted})
+    assert told == ([(5, "drawing scenes")] if wanted else [])
+
+
+def test_a_picture_is_never_half_written(copy, monkeypatch):
+    """What breaks while a file is written leaves no file, not under another name either."""
+    before = set(contents(copy))
+    (copy / "images/val/0001.jpg").unlink()
+
+    def break_off(path, content):
+        with path.open("wb") as file:
+            file.write(content[:10])
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_bytes", break_off)
+    with pytest.raises(OSError, match="disk full"):
+        synthetic.write_dataset(copy, **SMALL)
+    assert set(contents(copy)) == before - {"images/val/0001.jpg"}

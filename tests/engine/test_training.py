@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import signal
 from pathlib import Path
 
@@ -14,8 +16,16 @@ import pytest
 from paddle_mobileseg.config import load_config
 from paddle_mobileseg.engine import Trainer, TrainOptions, load_checkpoint
 from paddle_mobileseg.engine.ema import WeightAverage
-from paddle_mobileseg.engine.hooks import Hook
-from paddle_mobileseg.engine.trainer import TrainingInterruptedError
+from paddle_mobileseg.engine.hooks import Checkpoints, Hook, JsonLines, Progress
+from paddle_mobileseg.engine.interrupts import TrainingInterruptedError
+from paddle_mobileseg.engine.parallel import Ranks
+from paddle_mobileseg.engine.state import resume
+from paddle_mobileseg.engine.trainer import Step
+
+TWELVE_CLASSES = [
+    "model.num_classes=12",
+    *(f"{split}_dataset.{setting}" for split in ("train", "val") for setting in ("type=Dataset", "num_classes=12")),
+]
 
 
 def test_what_a_training_writes(trained: Path) -> None:
@@ -67,19 +77,103 @@ def test_resumed_training_equals_an_undisturbed_one(config_file: Path, tmp_path:
         np.testing.assert_array_equal(array, other.weights[name], err_msg=name)
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_says_where(
-    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class CtrlC(Hook):
-        def after_step(self, trainer: Trainer, step: object) -> None:
-            os.kill(os.getpid(), signal.SIGINT)
+def press(number: int, times: int = 1, at: int = 1) -> type[Hook]:
+    """A hook that sends a signal to this process after an iteration."""
 
-    monkeypatch.setattr("paddle_mobileseg.engine.hooks.default_hooks", lambda trainer: [CtrlC()])
-    handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(TrainingInterruptedError, match=r"stopped after iteration 1 of 4.*iter_1"):
+    class Press(Hook):
+        def after_step(self, trainer: Trainer, step: Step) -> None:
+            for _ in range(times if step.iteration == at else 0):
+                os.kill(os.getpid(), number)
+
+    return Press
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_and_says_where(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int
+) -> None:
+    monkeypatch.setattr("paddle_mobileseg.engine.hooks.default_hooks", lambda trainer: [press(number)()])
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(TrainingInterruptedError, match=r"stopped after iteration 1 of 4.*--resume_model .*iter_1"):
         Trainer(load_config(config_file), TrainOptions(str(tmp_path))).run()
     assert load_checkpoint(tmp_path / "iter_1").iteration == 1
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert "stopping after this iteration; press Ctrl-C again to stop at once" in capfd.readouterr().err
+
+
+def test_sigterm_repeated_as_the_launcher_does_still_leaves_a_checkpoint(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = [press(signal.SIGINT)(), press(signal.SIGTERM, times=3)()]
+    monkeypatch.setattr("paddle_mobileseg.engine.hooks.default_hooks", lambda trainer: hooks)
+    with pytest.raises(TrainingInterruptedError, match="stopped after iteration 1 of 4"):
+        Trainer(load_config(config_file), TrainOptions(str(tmp_path))).run()
+
+
+@pytest.mark.parametrize(("at", "message"), [(1, "there is no checkpoint"), (3, r"last whole checkpoint is .*iter_2;")])
+def test_a_second_ctrl_c_ends_at_once_and_names_the_last_whole_checkpoint(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, message: str
+) -> None:
+    hooks = [Checkpoints([]), press(signal.SIGINT, times=2, at=at)()]
+    monkeypatch.setattr("paddle_mobileseg.engine.hooks.default_hooks", lambda trainer: hooks)
+    with pytest.raises(
+        TrainingInterruptedError, match=rf"stopped at once, in or after iteration {at} of 4; .*{message}"
+    ):
+        Trainer(load_config(config_file), TrainOptions(str(tmp_path), save_interval=2)).run()
+    assert [path.name for path in tmp_path.glob("iter_*")] == (["iter_2"] if at == 3 else [])
+
+
+def test_a_stop_at_a_checkpoint_does_not_write_it_twice(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = []
+    save = Trainer.save
+    monkeypatch.setattr(Trainer, "save", lambda trainer: (saved.append(trainer.iteration), save(trainer))[1])
+    hooks = [Checkpoints([]), press(signal.SIGINT, at=2)()]
+    monkeypatch.setattr("paddle_mobileseg.engine.hooks.default_hooks", lambda trainer: hooks)
+    with pytest.raises(TrainingInterruptedError, match=r"after iteration 2 of 4.*iter_2"):
+        Trainer(load_config(config_file), TrainOptions(str(tmp_path), save_interval=2)).run()
+    assert saved == [2]
+
+
+def test_a_stop_cuts_an_evaluation_short(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hooks = [press(signal.SIGINT, at=2)(), Checkpoints([])]
+    monkeypatch.setattr("paddle_mobileseg.engine.hooks.default_hooks", lambda trainer: hooks)
+    with pytest.raises(TrainingInterruptedError, match=r"after iteration 2 of 4.*iter_2"):
+        Trainer(load_config(config_file), TrainOptions(str(tmp_path), save_interval=2, do_eval=True)).run()
+    assert load_checkpoint(tmp_path / "iter_2").metrics is None
+    assert not (tmp_path / "best_model").exists()
+    assert "evaluation at iteration 2 left out" in capsys.readouterr().err
+
+
+def test_speed_and_time_left_are_of_the_steps_alone(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("paddle_mobileseg.engine.trainer.time.monotonic", lambda: now)
+    trainer = Trainer(load_config(config_file), TrainOptions(str(tmp_path / "run"), log_iters=1))
+    for step in trainer.steps():
+        assert step.seconds == 0
+        now += 1000  # an evaluation
+    log = JsonLines(tmp_path / "log.jsonl", 0)
+    trainer.iteration = 0
+    progress = Progress(trainer, [log])
+    for iteration in (1, 2):
+        progress.after_step(trainer, Step(iteration, loss=1.0, lr=0.1, seconds=40.0 * iteration))
+        now += 1000
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [record["images_per_s"] for record in records] == [2 / 40, 2 / 80]
+    assert "2:00 left" in capsys.readouterr().err  # 2 steps of (40 + 80) / 2 seconds
+
+
+def test_the_end_calls_a_checkpoint_best_only_after_evaluation(
+    trained: Path, config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for do_eval, message in ((False, f"; checkpoint: {tmp_path / '0'}/iter_4"), (True, "; best checkpoint: ")):
+        Trainer(load_config(config_file), TrainOptions(str(tmp_path / str(int(do_eval))), do_eval=do_eval)).run()
+        assert f"trained 4 iterations{message}" in capsys.readouterr().err
 
 
 def test_old_checkpoints_go_the_best_stays(config_file: Path, tmp_path: Path) -> None:
@@ -99,32 +193,103 @@ def test_a_loss_that_is_not_finite_names_the_files(config_file: Path, tmp_path: 
     assert not list(tmp_path.glob("iter_*"))
 
 
-def test_resuming_from_another_network_or_without_ema_is_refused(
-    trained: Path, config_file: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("ema_decay", "overrides", "message"),
+    [
+        (None, [], "with EMA"),
+        (0.9, ["model.backbone.type=MobileSeg_Base"], "another network"),
+        (0.9, TWELVE_CLASSES, r"conv_seg.weight is \[10, .*expected \[12, "),
+        (0.9, ["optimizer={type: SGD, momentum: 0.9}"], "optimizer AdamW, not Momentum"),
+        (0.9, ["iters=4"], "nothing is left to train"),
+    ],
+)
+def test_resuming_with_another_configuration_is_refused(
+    trained: Path, config_file: Path, tmp_path: Path, ema_decay: float | None, overrides: list[str], message: str
 ) -> None:
-    checkpoint = str(trained / "iter_4")
-    with pytest.raises(ValueError, match="with EMA"):
-        Trainer(load_config(config_file), TrainOptions(str(tmp_path), resume_model=checkpoint))
-    other = load_config(config_file, overrides=["model.backbone.type=MobileSeg_Base"])
-    with pytest.raises(ValueError, match="another network"):
-        Trainer(other, TrainOptions(str(tmp_path), resume_model=checkpoint, ema_decay=0.9))
+    cfg = load_config(config_file, overrides=["iters=6", *overrides])
+    with pytest.raises(ValueError, match=message):
+        Trainer(cfg, TrainOptions(str(tmp_path), resume_model=str(trained / "iter_4"), ema_decay=ema_decay))
+
+
+def test_resuming_does_not_load_pretrained_weights_again(trained: Path, config_file: Path, tmp_path: Path) -> None:
+    cfg = load_config(config_file, overrides=["iters=6", "model.backbone.pretrained=/nowhere/weights.pdparams"])
+    options = TrainOptions(str(tmp_path), resume_model=str(trained / "iter_4"), ema_decay=0.9)
+    assert Trainer(cfg, options).iteration == 4
+
+
+def test_every_process_goes_on_with_random_numbers_of_its_own(trained: Path, config_file: Path, tmp_path: Path) -> None:
+    options = TrainOptions(str(tmp_path), resume_model=str(trained / "iter_4"), ema_decay=0.9)
+    trainer = Trainer(load_config(config_file, overrides=["iters=6"]), options)
+    drawn = []
+    for number in (0, 1, 2, 1):
+        trainer.ranks = Ranks(number, 3)
+        resume(trainer, load_checkpoint(trained / "iter_4"))
+        drawn.append((random.random(), np.random.random(), paddle.rand([1]).item()))
+    assert drawn[1] == drawn[3]
+    for values in zip(*drawn[:3], strict=True):
+        assert len(set(values)) == 3
+
+
+def test_a_log_with_rubbish_does_not_keep_from_resuming(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    good = b'{"kind": "train", "iter": 2}\n'
+    path.write_bytes(good + b'null\n3\n{"iter": null}\n"\xff\xfe"\n{"iter": 3}\n{"iter')
+    JsonLines(path, 2).close()
+    assert path.read_bytes() == good
 
 
 def test_damaged_checkpoints_are_refused(trained: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "iter_4"
     shutil.copytree(trained / "iter_4", copy)
-    weights = bytearray((copy / "model.pdparams").read_bytes())
-    weights[len(weights) // 2] ^= 1
-    (copy / "model.pdparams").write_bytes(weights)
-    with pytest.raises(ValueError, match="damaged"):
-        load_checkpoint(copy)
-    (copy / "checkpoint.json").write_text('{"format": 1, "iter"')
-    with pytest.raises(ValueError, match="damaged"):
-        load_checkpoint(copy)
+    for name, read in (
+        ("training.pdopt", lambda: load_checkpoint(copy).training_state()),
+        ("model.pdparams", lambda: load_checkpoint(copy)),
+    ):
+        content = bytearray((copy / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (copy / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name} is damaged: its sha256"):
+            read()
+        (copy / name).unlink()
+        with pytest.raises(FileNotFoundError, match=rf"{name} is missing"):
+            read()
+        shutil.copyfile(trained / "iter_4" / name, copy / name)
     with pytest.raises(FileNotFoundError, match="is no checkpoint"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"samples": [3]}, {"sha256": {}}, {"config": {}}, {"palette": None}, {"iter": "x"}])
+def test_a_manifest_with_wrong_values_is_refused(trained: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    copy = tmp_path / "iter_4"
+    shutil.copytree(trained / "iter_4", copy)
+    manifest = json.loads((copy / "checkpoint.json").read_text())
+    (copy / "checkpoint.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(ValueError, match="iter_4"):
+        load_checkpoint(copy)
+
+
+@pytest.mark.parametrize("text", ['{"format": 1, "iter"', "[]", "null", '{"format": 1}', '{"format": 2}', "\xff"])
+def test_a_manifest_that_is_none_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "checkpoint.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"checkpoint\.json (is damaged|has format)"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_loss_that_fails_is_named(config_file: Path, tmp_path: Path) -> None:
+    cfg = load_config(config_file, overrides=["loss.types.0={type: FocalLoss}"])
+    with pytest.raises(ValueError, match=r"the loss FocalLoss failed with \w+: ."):
+        Trainer(cfg, TrainOptions(str(tmp_path))).run()
+
+
+def test_a_loss_cannot_change_the_labels_of_the_next(config_file: Path, tmp_path: Path) -> None:
+    trainer = Trainer(
+        load_config(config_file, overrides=["loss.types.0={type: DiceLoss}"]), TrainOptions(str(tmp_path))
+    )
+    labels = paddle.full([1, 64, 64], 255, "int64")
+    labels[:, :32] = 1
+    before = labels.numpy().copy()
+    trainer.compute_loss(paddle.zeros([1, 3, 64, 64]), labels)
+    np.testing.assert_array_equal(labels.numpy(), before)
 
 
 def test_weight_average() -> None:

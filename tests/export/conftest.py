@@ -74,6 +74,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: TinyNet
     config = SimpleNamespace(
         model={"type": "TinyNetwork"},
         num_classes=NUM_CLASSES,
+        export={},
         val_dataset={"type": "X", "transforms": [NORMALIZE]},
         save=lambda path: path.write_text("model: {type: TinyNetwork}"),
     )

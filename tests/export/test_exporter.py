@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import paddle
 import pytest
@@ -87,6 +88,8 @@ def test_dynamic_bundle(checkpoint: Any, network: nn.Layer, tmp_path: Path) -> N
     assert [(row["stage"], row["images"], row["passed"]) for row in about["parity"]] == [
         ("dynamic->paddle", 2, True),
         ("dynamic->onnxruntime", 2, True),
+        ("predict->paddle", 2, True),
+        ("predict->onnxruntime", 2, True),
     ]
     assert "dynamic->onnxruntime: labels agree on" in bundle.summary()
 
@@ -118,9 +121,10 @@ def test_fixed_size_resizes_images(checkpoint: Any, tmp_path: Path, output_op: s
         "vim": ("labels", "int32", [2, 48, 64]),
     }[output_op]
     assert bundle.about["output"] == {"kind": kind, "dtype": dtype, "shape": shape}
-    (parity,) = bundle.about["parity"]
+    parity, whole = bundle.about["parity"]
     assert (parity["max_abs_diff"] is None) == (output_op == "vim")
     session = Session(bundle.folder)
+    check_whole(whole, checkpoint, session, output_op)
     assert session.run(read_image(checkpoint.samples[0][0])).shape == (72, 96)
     for x, expected in bundle.golden():
         found = session.run_tensor(x)
@@ -130,10 +134,50 @@ def test_fixed_size_resizes_images(checkpoint: Any, tmp_path: Path, output_op: s
         Session(bundle.folder, "paddle")
 
 
+def check_whole(row: dict[str, Any], checkpoint: Any, session: Session, output_op: str) -> None:
+    """The figures from end to end, against prediction's own way of taking logits back."""
+    network = exporter.build_network(checkpoint)
+    network.eval()
+    pairs = []
+    for path, _ in checkpoint.samples:
+        image = read_image(path)
+        x = cv2.resize(image, (64, 48)) / 255
+        x = ((x - NORMALIZE["mean"]) / NORMALIZE["std"]).astype(np.float32).transpose(2, 0, 1)[None]
+        with paddle.no_grad():
+            logits = nn.functional.interpolate(network(paddle.to_tensor(x))[0], image.shape[:2], mode="bilinear")
+        pairs.append((logits.numpy().argmax(1)[0], session.run(image)))
+    equal = sum(int((a == b).sum()) for a, b in pairs) / sum(a.size for a, _ in pairs)
+    assert row["stage"] == "predict->onnxruntime"
+    assert row["label_agreement"] == pytest.approx(equal, abs=1e-3)
+    if output_op == "vim":  # labels can only be resized as they are
+        assert (row["tolerance"], row["passed"]) == (None, None)
+        assert 0.9 < equal < 0.999
+        assert row["boundary_agreement"] < equal
+    else:
+        assert (row["tolerance"], row["passed"]) == (0.999, True)
+        assert equal >= 0.999
+
+
+def test_a_session_that_restores_wrongly_is_no_bundle(
+    checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "run", lambda _, image: np.zeros(image.shape[:2], np.int32))
+    with pytest.raises(ParityError, match="predict->paddle: labels agree on"):
+        export(checkpoint, tmp_path / "bundle", output_op="none", formats=["paddle"])
+
+
+def test_transforms_for_export_take_the_place_of_evaluations(checkpoint: Any, tmp_path: Path) -> None:
+    steps = [{"type": "Resize", "target_size": [32, 48]}, NORMALIZE]
+    checkpoint.config.export = {"transforms": steps}
+    bundle = export(checkpoint, tmp_path / "bundle", formats=["paddle"])
+    assert bundle.deploy["transforms"] == steps
+    assert bundle.golden()[0][0].shape == (1, 3, 48, 32)
+
+
 def test_images_given_take_the_place_of_those_stored(checkpoint: Any, make_scene: Any, tmp_path: Path) -> None:
     images = [make_scene(seed, 40, 56) for seed in range(3)]
     bundle = export(checkpoint, tmp_path / "bundle", formats=["paddle"], calib_images=images)
-    assert [row["images"] for row in bundle.about["parity"]] == [3]
+    assert [row["images"] for row in bundle.about["parity"]] == [3, 3]
     assert bundle.golden()[0][0].shape == (1, 3, 40, 56)
 
 

@@ -102,6 +102,16 @@ def test_failing_names_hop_and_figures() -> None:
     assert message.endswith("Nothing was written to out.")
 
 
+def test_without_a_tolerance_it_is_only_measured() -> None:
+    labels = np.zeros((1, 2, 4), np.int32)
+    measured = ParityMeter("predict->file", None)
+    measured.add(labels, labels + 1)
+    measured.add(labels, labels)
+    result = measured.result()
+    assert (result["label_agreement"], result["tolerance"], result["passed"]) == (0.5, None, None)
+    check(result)
+
+
 def test_other_shape_or_dtype() -> None:
     labels = np.zeros((1, 4, 4), np.int32)
     with pytest.raises(ParityError, match=r"gives int64 \[1, 4, 4\], but the network int32 \[1, 4, 4\]"):

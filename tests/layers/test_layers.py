@@ -6,12 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
-from paddle_mobileseg.layers import DropPath, SqueezeExcite, activation, make_divisible
-
-
-@pytest.mark.parametrize(("channels", "expected"), [(16, 16), (17, 16), (20, 24), (3, 8), (12, 16), (35, 32)])
-def test_make_divisible(channels: int, expected: int) -> None:
-    assert make_divisible(channels) == expected
+from paddle_mobileseg.layers import DropPath, SqueezeExcite, activation
 
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:

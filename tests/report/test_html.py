@@ -131,6 +131,19 @@ def test_tables(made) -> None:
     ]
 
 
+def test_parity_that_was_only_measured(made) -> None:
+    deploy = yaml.safe_load((made.bundle / "deploy.yaml").read_text())
+    row = {**deploy["Bundle"]["parity"][0], "stage": "predict->paddle", "label_agreement": 0.98}
+    row.update(max_abs_diff=None, tolerance=None, passed=None)
+    deploy["Bundle"]["parity"].append(row)
+    (made.bundle / "deploy.yaml").write_text(yaml.safe_dump(deploy))
+    page = report(made)
+    assert page.rows["parity"][3] == [
+        *("predict → paddle", "no limit", "98.00 %", "100.00 %", "labels only", "labels only", "none", "4", "bundle")
+    ]
+    assert "Parity failed" not in page.text("")
+
+
 def test_machine_config_and_commands(made) -> None:
     page = report(made)
     machine = page.text("machine")

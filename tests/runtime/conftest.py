@@ -55,7 +55,16 @@ def make_bundle(tmp_path: Path) -> Any:
                     "label_agreement": 0.9999,
                     "boundary_agreement": 0.75,
                     "max_abs_diff": 0.0625,
-                }
+                    "tolerance": 0.999,
+                },
+                {
+                    "stage": "predict->onnxruntime",
+                    "images": 1,
+                    "label_agreement": 0.5,
+                    "boundary_agreement": None,
+                    "max_abs_diff": None,
+                    "tolerance": None,
+                },
             ],
         }
         write_manifest(folder, deploy, about)

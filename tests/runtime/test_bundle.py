@@ -43,6 +43,7 @@ def test_summary(make_bundle: Any) -> None:
         "  dynamic->onnxruntime: labels agree on 99.9900%, at class boundaries 75.0000%, max difference 0.062 "
         "(1 images)"
     )
+    assert lines[4] == "  predict->onnxruntime: labels agree on 50.0000% (1 images; no limit)"
 
 
 def test_changed_byte(make_bundle: Any) -> None:

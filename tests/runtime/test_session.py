@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from paddle_mobileseg.data.preprocess import Preprocess
 from paddle_mobileseg.files import sha256
 from paddle_mobileseg.runtime import Session, available_backends, load_bundle
 from paddle_mobileseg.runtime import session as session_module
@@ -39,6 +40,67 @@ def test_resized_images_come_back(make_bundle: Any) -> None:
     assert np.array_equal(session.run(image), labels)
     image, labels = blocks(24, 18)
     assert np.array_equal(session.run(image), labels)
+
+
+def bilinear(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """``[C, h, w]`` to ``[C, height, width]`` by the definition: centres of pixels at i + 0.5, edges repeated."""
+    for axis, size in ((1, height), (2, width)):
+        old = values.shape[axis]
+        place = np.clip((np.arange(size) + 0.5) * old / size - 0.5, 0, old - 1)
+        low = np.floor(place).astype(int)
+        shape = [1, 1, 1]
+        shape[axis] = size
+        weight = (place - low).reshape(shape)
+        values = values.take(low, axis) * (1 - weight) + values.take(np.minimum(low + 1, old - 1), axis) * weight
+    return values
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("size", [(31, 40), (12, 9), (6, 24)])
+def test_values_are_resized_before_the_arg_max(size: tuple[int, int], probabilities: bool) -> None:
+    logits = (4 * np.random.default_rng(0).normal(size=(5, 13, 18))).astype(np.float32)
+    given = np.exp(logits) / np.exp(logits).sum(0) if probabilities else logits
+    trans_info = [("resize", size), ("padding", (12, 17))]
+    expected = bilinear(logits[:, :12, :17], *size)
+    second, first = np.sort(expected, axis=0)[-2:]
+    clear = first - second > 1e-3
+    assert clear.mean() > 0.99
+
+    found = session_module.restored_labels(given, trans_info, probabilities)
+    assert found.dtype == np.int32
+    assert found.shape == size
+    assert np.array_equal(found[clear], expected.argmax(0)[clear])
+    nearest = Preprocess.restore(logits.argmax(0), trans_info)
+    assert (nearest[clear] != expected.argmax(0)[clear]).any()
+
+
+def test_each_class_is_resized_as_evaluation_does() -> None:
+    paddle = pytest.importorskip("paddle", reason="the reference is Paddle's interpolation")
+    values = np.random.default_rng(0).normal(size=(1, 1, 21, 32)).astype(np.float32)
+    for size in [(40, 61), (21, 90), (16, 24), (7, 11)]:
+        expected = paddle.nn.functional.interpolate(paddle.to_tensor(values), size, mode="bilinear").numpy()[0, 0]
+        found = session_module._restored(values[0, 0], [("resize", size)])
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_the_first_of_equal_classes_wins() -> None:
+    scores = np.zeros((3, 2, 2), np.float32)
+    scores[1:, 0, 0] = 1
+    assert session_module.restored_labels(scores, []).tolist() == [[1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("output_op", ["none", "softmax"])
+def test_run_resizes_the_values_of_a_graph(make_bundle: Any, output_op: str) -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[..., 0], image[:, 4:, 2] = 100, 255  # halved and doubled again, the border is a slope
+    image[:, 3, 2] = 255
+    resize = {"type": "Resize", "target_size": [4, 8]}
+    session = Session(make_bundle(output_op, [1, 3, 8, 4], [resize]))
+    x, trans_info = Preprocess.from_transforms([resize])(image)
+    values = np.log(np.maximum(x, np.finfo(np.float32).tiny)) if output_op == "softmax" else x
+    expected = bilinear(values, 8, 8).argmax(0)
+    assert np.array_equal(session.run(image), expected)
+    assert not np.array_equal(Preprocess.restore(x.argmax(0), trans_info), expected)
 
 
 def test_fixed_batch(make_bundle: Any) -> None:

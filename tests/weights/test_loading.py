@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
+import logging
 import pickle
+import threading
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,8 @@ import paddle
 import pytest
 from paddle import nn
 
+from paddle_mobileseg.backbones import strideformer_tiny
+from paddle_mobileseg.models import PPMobileSeg
 from paddle_mobileseg.weights import load_weights, read_weights
 from paddle_mobileseg.weights.download import cached_path, fetch
 from paddle_mobileseg.weights.torch_file import read_torch
@@ -58,6 +64,96 @@ def test_part_of_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(target[0].weight.numpy(), whole.backbone[0].weight.numpy())
 
 
+def classifier(image_channels: int = 3) -> nn.Layer:
+    """``small`` with a module behind it that a pretrained file may lack, under the names of a file."""
+    network = nn.Layer()
+    network.conv, network.inj_module = nn.Conv2D(image_channels, 4, 1), nn.Linear(4, 4)
+    return network
+
+
+def pretrained(path: Path, **more: list[int]) -> Path:
+    """A file with ``conv`` and, by name, further tensors of ones."""
+    state = {f"conv.{name}": tensor for name, tensor in nn.Conv2D(3, 4, 1).state_dict().items()}
+    paddle.save({**state, **{name.replace("_", "."): paddle.ones(shape) for name, shape in more.items()}}, str(path))
+    return path
+
+
+def test_what_a_file_may_lack_and_have_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = pretrained(tmp_path / "model.pdparams", head_weight=[4, 9], head_bias=[9])
+    network = classifier()
+    before = network.inj_module.weight.numpy().copy()
+    with caplog.at_level(logging.INFO, "paddle_mobileseg"):
+        load_weights(network, path, part="backbone", may_lack=["inj_module."], may_exceed=["head.", "fc."])
+
+    np.testing.assert_array_equal(network.conv.weight.numpy(), read_weights(path)["conv.weight"])
+    np.testing.assert_array_equal(network.inj_module.weight.numpy(), before)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: 2 tensors are not in the file, the network keeps its own (inj_module.weight, inj_module.bias)",
+        f"{path}: 2 tensors are not in the network, left out (head.weight, head.bias)",
+    ]
+
+
+def test_all_else_stays_strict(tmp_path: Path) -> None:
+    path = pretrained(tmp_path / "model.pdparams", head_weight=[4, 9], neck_weight=[1])
+    with pytest.raises(
+        ValueError, match=r"1 tensors that the file has and the network lacks \(neck\.weight\)"
+    ) as raised:
+        load_weights(classifier(), path, may_lack=["inj_module."], may_exceed=["head."])
+    assert "inj_module" not in str(raised.value)
+    with pytest.raises(ValueError, match=r"2 tensors that the network has and the file lacks \(inj_module\.weight"):
+        load_weights(classifier(), pretrained(tmp_path / "model.pdparams"))
+    with pytest.raises(ValueError, match="another shape"):
+        load_weights(classifier(5), pretrained(tmp_path / "model.pdparams"), may_lack=["inj_module.", "conv."])
+
+
+def test_a_backbone_takes_an_imagenet_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = strideformer_tiny(inj_type="AAM")
+    state = {name: t + 1 for name, t in source.state_dict().items() if not name.startswith("inj_module.")}
+    path = str(tmp_path / "model.pdparams")
+    paddle.save({**state, "fc.weight": paddle.ones([128, 1000])}, path)
+    with caplog.at_level(logging.INFO, "paddle_mobileseg"):
+        network = strideformer_tiny(inj_type="AAM", pretrained=path)
+
+    for name, tensor in network.state_dict().items():
+        if name in state:
+            np.testing.assert_array_equal(tensor.numpy(), state[name].numpy())
+    assert "inj_module.embedding_list.0.conv.weight" in caplog.text
+    assert "1 tensors are not in the network, left out (fc.weight)" in caplog.text
+    del state["smb1.conv.c.weight"]
+    paddle.save(state, path)
+    with pytest.raises(ValueError, match=r"the file lacks \(smb1\.conv\.c\.weight\)"):
+        strideformer_tiny(inj_type="AAM", pretrained=path)
+
+
+def test_ignore_head_for_another_number_of_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source, target = (PPMobileSeg(classes, strideformer_tiny(inj_type="AAM")) for classes in (7, 3))
+    path = saved(tmp_path / "model.pdparams", source)
+    with pytest.raises(ValueError, match="2 tensors of another shape"):
+        load_weights(target, path)
+    own = target.decode_head.conv_seg.weight.numpy().copy()
+    with caplog.at_level(logging.INFO, "paddle_mobileseg"):
+        load_weights(target, path, ignore_head=True)
+
+    assert "2 tensors of the head have another shape" in caplog.text
+    assert "(decode_head.conv_seg.weight, decode_head.conv_seg.bias)" in caplog.text
+    np.testing.assert_array_equal(target.decode_head.conv_seg.weight.numpy(), own)
+    for name, tensor in source.state_dict().items():
+        if "conv_seg" not in name:
+            np.testing.assert_array_equal(target.state_dict()[name].numpy(), tensor.numpy())
+    with pytest.raises(ValueError, match="Sequential has no head_prefix"):
+        load_weights(small(), saved(tmp_path / "small.pdparams", small()), ignore_head=True)
+
+
+def test_ignore_head_says_nothing_about_the_backbone(tmp_path: Path) -> None:
+    source = PPMobileSeg(3, strideformer_tiny(inj_type="AAM", in_channels=1))
+    with pytest.raises(ValueError, match=r"1 tensors of another shape \(backbone\.smb1\.conv\.c\.weight"):
+        load_weights(
+            PPMobileSeg(7, strideformer_tiny(inj_type="AAM")),
+            saved(tmp_path / "model.pdparams", source),
+            ignore_head=True,
+        )
+
+
 @pytest.mark.parametrize("content", [b"", b"no weights", pickle.dumps([1, 2])])
 def test_files_that_are_no_weights(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.pdparams"
@@ -89,6 +185,12 @@ def test_hostile_torch_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"asks for builtins.exec"):
         read_torch(path)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("pickled", [b"\x80\x04N}b.", b"\x80\x04K\x01K\x02R.", b"\x80\x04K\x01Q."])
+def test_torch_pickles_that_raise_something_else(tmp_path: Path, pickled: bytes) -> None:
+    with pytest.raises(ValueError, match=r"a\.pth is not a torch checkpoint"):
+        read_torch(torch_zip(tmp_path / "a.pth", pickled))
 
 
 def test_both_containers_hold_the_same(shared_dir: Path) -> None:
@@ -138,3 +240,44 @@ def test_download_without_network_names_the_file_to_put_there(tmp_path: Path, mo
     assert list(tmp_path.iterdir()) == []
     cached_path(url).write_bytes(b"here")
     assert fetch(url).read_bytes() == b"here"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A server on this computer: /good has four bytes, /short breaks off, /away leads to another host by http."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/away":
+                self.send_response(302)
+                self.send_header("Location", "http://example.invalid/model.pdparams")
+            else:
+                self.send_response(200)
+                self.send_header("Content-Length", "4" if self.path == "/good" else "400")
+            self.end_headers()
+            self.wfile.write(b"good")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+
+
+def test_downloads(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOBILESEG_CACHE", str(tmp_path))
+    assert fetch(f"{server}/good").read_bytes() == b"good"
+    with pytest.raises(OSError, match="could not download"):
+        fetch(f"{server}/short")
+    with pytest.raises(OSError, match=r"http://example\.invalid/model\.pdparams is not an https address"):
+        fetch(f"{server}/away")
+    assert list(tmp_path.iterdir()) == [cached_path(f"{server}/good")]
+
+
+def test_only_encrypted_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOBILESEG_CACHE", str(tmp_path))
+    for url in ("http://example.invalid/model.pdparams", "http://localhost.example.invalid/model.pdparams"):
+        with pytest.raises(ValueError, match="is not an https address"):
+            read_weights(url)

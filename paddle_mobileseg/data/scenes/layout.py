@@ -82,7 +82,7 @@ def _place_cars(scene: Scene) -> list[Placed]:
         x = middle + side * rng.uniform(0.9, 1.3)
         depth = float(rng.uniform(7.0, 17.0))
         heading = (0.0 if side > 0 else np.pi) + rng.normal(0, 0.05)
-        if all(abs(depth - other) > 3.0 or depth > 20 for other, _ in placed):
+        if all(abs(depth - other) > 3.0 for other, _ in placed):
             placed.append((depth, partial(objects.draw_car, scene, x, depth, heading)))
     if rng.random() < 0.15:
         depth = float(rng.uniform(9.0, 15.0))

@@ -30,6 +30,8 @@ BARK = [(92, 74, 58), (74, 64, 56), (110, 98, 84)]
 ASPHALT = [(96, 96, 98), (78, 78, 82), (116, 113, 110), (104, 98, 94)]
 PAVING = [(158, 152, 144), (176, 166, 152), (140, 138, 138), (164, 140, 126), (184, 180, 174)]
 ZENITH = {"sunny": (78, 128, 200), "overcast": (158, 164, 172), "dusk": (84, 92, 132)}
+NEAREST_WALL = 1.0  # metres
+
 SKYLINE = {"sunny": (188, 208, 228), "overcast": (196, 199, 202), "dusk": (206, 156, 124)}
 
 
@@ -80,7 +82,7 @@ def draw_ground(scene: Scene) -> None:
 
 
 def _draw_repairs(scene: Scene, asphalt: Colour) -> None:
-    """Darker and lighter repairs in the asphalt, and a wheel track."""
+    """Darker and lighter repairs in the asphalt."""
     rng, street = scene.rng, scene.street
     for _ in range(rng.integers(1, 6)):
         left = rng.uniform(street.road_left, street.road_right - 1.0)
@@ -189,9 +191,6 @@ def draw_houses(scene: Scene) -> None:
                 _draw_house(scene, side, front, (max(near, NEAREST_WALL), far), height)
 
 
-NEAREST_WALL = 1.0
-
-
 def _draw_house(
     scene: Scene,
     side: int,
@@ -199,7 +198,7 @@ def _draw_house(
     depths: tuple[float, float],
     height: float,
 ) -> None:
-    """One house: roof, the wall along the street with its windows, and the end wall that faces the scene.camera."""
+    """One house: roof, the wall along the street with its windows, and the end wall that faces the camera."""
     rng = scene.rng
     near, far = depths
     back = front + side * rng.uniform(7.0, 11.0)

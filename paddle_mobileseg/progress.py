@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from tqdm import tqdm
-
 _T = TypeVar("_T")
 _SECONDS_BETWEEN_LINES = 20.0
 
@@ -16,6 +14,8 @@ _SECONDS_BETWEEN_LINES = 20.0
 def progress(items: Iterable[_T], total: int, name: str) -> Iterator[_T]:
     """Pass items on and show how far it is and how long it will take, on stderr."""
     if sys.stderr.isatty():
+        from tqdm import tqdm  # not on machines that only run a bundle
+
         yield from tqdm(items, total=total, desc=name, leave=False)
         return
     start = last = time.monotonic()
