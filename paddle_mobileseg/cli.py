@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -27,13 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 after a user's mistake or a failed check, 130 after Ctrl-C.
     """
     args = _parser().parse_args(argv)
-    args.command_line = shlex.join(["mobileseg", *(sys.argv[1:] if argv is None else argv)])
+    args.command_line = _command_line(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     use_all_cores()
     keep_freed_memory()
     try:
         if args.needs_paddle:
             import_paddle()
+            _use_device(args.device)
         return args.run(args) or 0
     except KeyboardInterrupt as error:
         print(f"interrupted{': ' + str(error) if str(error) else ''}", file=sys.stderr)
@@ -43,6 +45,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error.args[0] if isinstance(error, KeyError) and error.args else error}", file=sys.stderr)
         return EXIT_USER_ERROR
+
+
+def _command_line(words: Sequence[str]) -> str:
+    """What a user types to get the same again, for the record of a run."""
+    processes = os.environ.get("PADDLE_TRAINERS_NUM", "1")
+    if processes == "1":
+        return shlex.join(["mobileseg", *words])
+    launch = ["python", "-m", "paddle.distributed.launch", "--nproc_per_node", processes]
+    return shlex.join([*launch, f"tools/{words[0]}.py", *words[1:]])
+
+
+def _use_device(name: str | None) -> None:
+    import paddle
+
+    if name == "gpu" and not paddle.is_compiled_with_cuda():
+        raise ValueError("--device gpu needs a GPU build of PaddlePaddle; the one installed is for CPUs")
+    if name is not None:
+        paddle.set_device(name)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +82,8 @@ def _command(
         name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.set_defaults(run=run, needs_paddle=needs_paddle)
+    if needs_paddle:
+        parser.add_argument("--device", choices=("cpu", "gpu"), help="default: a GPU where there is one")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from paddle_mobileseg.cli import main
+from paddle_mobileseg.cli import _command_line, main
 from paddle_mobileseg.data.synthetic import write_dataset
 
 Run = Callable[..., tuple[int, str, str]]
@@ -166,6 +166,22 @@ def test_empty_and_missing_data(run: Run, config: Path, scenes: Path, tmp_path: 
     shutil.copytree(scenes, data)
     (data / "train.txt").write_text("")
     assert "train.txt" in refused(run, "train", "--config", config, "--data_root", data, "--save_dir", tmp_path / "o")
+
+
+def test_a_gpu_that_is_not_there(run: Run, config: Path, tmp_path: Path) -> None:
+    import paddle
+
+    if paddle.is_compiled_with_cuda():
+        pytest.skip("this PaddlePaddle is a GPU build")
+    line = refused(run, "train", "--config", config, "--save_dir", tmp_path, "--device", "gpu")
+    assert "GPU build of PaddlePaddle" in line
+
+
+def test_the_recorded_command_names_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _command_line(["train", "--config", "a b.yml"]) == "mobileseg train --config 'a b.yml'"
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    expected = "python -m paddle.distributed.launch --nproc_per_node 2 tools/train.py --config a.yml"
+    assert _command_line(["train", "--config", "a.yml"]) == expected
 
 
 def test_checkpoint_of_another_network(run: Run, trained: Path, config: Path, tmp_path: Path) -> None:

@@ -65,16 +65,10 @@ def dataset(cfg: Config, split: str) -> Any:
     return built
 
 
-def losses(cfg: Config, section: str = "loss") -> list[tuple[float, nn.Layer]]:
-    """``(coefficient, loss)`` for each of the model's logits, in order. A MixedLoss stays one loss.
-
-    Args:
-        section: ``loss`` or ``distill_loss``.
-    """
-    described = getattr(cfg, section)
-    if not described:
-        raise ValueError(f"the config has no {section}; add the section to it")
-    layers = [component(spec, join(section, "types", index)) for index, spec in enumerate(described["types"])]
+def losses(cfg: Config) -> list[tuple[float, nn.Layer]]:
+    """``(coefficient, loss)`` for each of the model's logits, in order. A MixedLoss stays one loss."""
+    described = cfg.loss
+    layers = [component(spec, join("loss", "types", index)) for index, spec in enumerate(described["types"])]
     return list(zip(described["coef"], layers, strict=True))
 
 

@@ -74,10 +74,6 @@ class Config:
         return self._section("loss")
 
     @property
-    def distill_loss(self) -> dict[str, Any]:
-        return self._section("distill_loss")
-
-    @property
     def optimizer(self) -> dict[str, Any]:
         return self._section("optimizer")
 
@@ -96,10 +92,6 @@ class Config:
     @property
     def export(self) -> dict[str, Any]:
         return self._section("export")
-
-    @property
-    def to_static_training(self) -> bool:
-        return self.data.get("to_static_training", False)
 
     def with_changes(self, overrides: Iterable[str] = (), data_root: str | Path | None = None) -> Config:
         """A checked copy with the command line's changes put in, as `load_config` does it.

@@ -262,8 +262,6 @@ def test_a_section_that_is_not_there_is_asked_for(small: dict[str, Any]) -> None
     cfg = Config.from_dict(small)
     with pytest.raises(ValueError, match="the config has no val_dataset"):
         build.dataset(cfg, "val")
-    with pytest.raises(ValueError, match="the config has no distill_loss"):
-        build.losses(cfg, "distill_loss")
 
 
 def test_values_that_a_constructor_refuses_are_named_with_their_place(small: dict[str, Any], tmp_path: Path) -> None:

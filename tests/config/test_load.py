@@ -56,7 +56,7 @@ def test_a_config_like_the_published_one_loads_unchanged(published: Path) -> Non
     }
     assert cfg.model["backbone"]["inj_type"] == "AAMSx8"
     assert cfg.model["upsample"] == "intepolate"
-    assert (cfg.test_config, cfg.train_config, cfg.export, cfg.to_static_training) == ({}, {}, {}, False)
+    assert (cfg.test_config, cfg.train_config, cfg.export) == ({}, {}, {})
 
 
 def test_base_config_alone_is_incomplete(published: Path) -> None:
