@@ -16,6 +16,7 @@ from paddle import nn
 import paddle_mobileseg
 from paddle_mobileseg.data.preprocess import Preprocess
 from paddle_mobileseg.data.reading import read_image
+from paddle_mobileseg.data.synthetic import render_scene
 from paddle_mobileseg.engine.checkpoint import Checkpoint
 from paddle_mobileseg.engine.inference import infer_labels
 from paddle_mobileseg.engine.opening import build_network, val_transforms
@@ -39,6 +40,7 @@ _LOGGER = logging.getLogger("paddle_mobileseg")
 
 # Golden tensors of one bundle; logits of large images would fill a phone.
 _MAX_GOLDEN_BYTES = 64 * 2**20
+_DRAWN_IMAGES = 4
 CONFIG = "config.yml"  # that the network was trained with
 _OUTPUT_KINDS = {"none": "logits", "softmax": "probabilities", "argmax": "labels", "vim": "labels"}
 
@@ -66,7 +68,8 @@ def export_checkpoint(
             fixed, images are resized to that size; otherwise they go through the configuration's
             ``export.transforms`` or, without those, evaluation's transforms.
         formats: some of ``paddle`` and ``onnx``.
-        calib_images: ``[H, W, 3]`` uint8 RGB images for parity; by default those stored with the checkpoint.
+        calib_images: ``[H, W, 3]`` uint8 RGB images for parity; by default those stored with the checkpoint, or
+            synthetic street scenes where it has none.
         tolerance: of parity.
         command: that repeats the export, for the report.
 
@@ -127,13 +130,18 @@ def _transforms(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def _images(checkpoint: Checkpoint, given: Sequence[np.ndarray] | None) -> list[np.ndarray]:
-    """Images for golden tensors and parity."""
-    images = [read_image(image) for image, _ in checkpoint.samples] if given is None else list(given)
-    if not images:
-        raise ValueError(
-            "there are no images to prove the export on: the checkpoint has none stored; give some with --calib_data"
-        )
-    return images
+    """Images for golden tensors and parity: those given, else those stored with the checkpoint, else drawn ones."""
+    if given is not None:
+        if len(given) == 0:
+            raise ValueError("there are no images to prove the export on; give some with --calib_data")
+        return list(given)
+    if checkpoint.samples:
+        return [read_image(image) for image, _ in checkpoint.samples]
+    _LOGGER.warning(
+        "no images come with %s: proving the export on synthetic street scenes; --calib_data takes your own",
+        checkpoint.folder,
+    )
+    return [render_scene(seed)[0] for seed in range(_DRAWN_IMAGES)]
 
 
 def _inputs(images: list[np.ndarray], deploy: dict[str, Any]) -> list[np.ndarray]:

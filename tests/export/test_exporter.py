@@ -250,6 +250,14 @@ def test_wrong_arguments(checkpoint: Any, tmp_path: Path, arguments: dict[str, A
     assert not (tmp_path / "bundle").exists()
 
 
+def test_weights_without_images_are_proved_on_drawn_scenes(checkpoint: Any, tmp_path: Path) -> None:
+    checkpoint.samples = []
+    bundle = export(checkpoint, tmp_path / "bundle", formats=["paddle"])
+
+    assert bundle.about["parity"][0]["images"] == 4
+    assert bundle.golden()[0][0].shape == (1, 3, 360, 480)
+
+
 def test_weights_that_are_not_finite(checkpoint: Any, network: nn.Layer, tmp_path: Path) -> None:
     network.head.bias.set_value(np.array([0, np.nan, 0, 0], np.float32))
     with pytest.raises(ValueError, match=r"weight head\.bias .* not finite"):
