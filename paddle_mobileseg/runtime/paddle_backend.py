@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import paddle
-import paddle.inference
+
+from paddle_mobileseg.cpu import import_paddle
+
+import_paddle()
+import paddle  # noqa: E402
+import paddle.inference  # noqa: E402
 
 
 class PaddleBackend:
