@@ -153,12 +153,9 @@ def load_config(
         data["iters"] = iters
     if learning_rate is not None and isinstance(data.get("lr_scheduler"), dict):
         data["lr_scheduler"]["learning_rate"] = learning_rate
-    if data_root is not None:
-        set_data_root(data, str(data_root))
     if train_config and isinstance(data.setdefault("train_config", {}), dict):
         data["train_config"].update(train_config)
     try:
-        apply_overrides(data, overrides)
-        return Config.from_dict(data)
+        return Config(data).with_changes(overrides, data_root)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

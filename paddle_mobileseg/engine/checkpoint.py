@@ -103,10 +103,8 @@ def save_checkpoint(
         (temporary / "samples").mkdir()
         listed = []
         for number, pair in enumerate(samples):
-            copies = [
-                _copy_sample(path, temporary / "samples", number, kind) for path, kind in zip(pair, "il", strict=True)
-            ]
-            listed.append({"image": copies[0], "label": copies[1]})
+            kinds = zip(("image", "label"), pair, strict=True)
+            listed.append({kind: _copy_sample(path, temporary / "samples", number, kind) for kind, path in kinds})
         hashes = {name: sha256(temporary / name) for name in (WEIGHTS, TRAINING)}
         write_json(temporary / MANIFEST, {"format": FORMAT, **manifest, "samples": listed, "sha256": hashes})
 
@@ -114,7 +112,7 @@ def save_checkpoint(
 def _copy_sample(path: str | None, folder: Path, number: int, kind: str) -> str | None:
     if path is None:
         return None
-    name = f"{number:02d}_{'image' if kind == 'i' else 'label'}{Path(path).suffix}"
+    name = f"{number:02d}_{kind}{Path(path).suffix}"
     shutil.copyfile(path, folder / name)
     return f"samples/{name}"
 

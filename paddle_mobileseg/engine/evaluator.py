@@ -13,6 +13,7 @@ from paddle import nn
 from paddle_mobileseg.config import Config
 from paddle_mobileseg.data.loader import eval_samples
 from paddle_mobileseg.engine.inference import infer_labels
+from paddle_mobileseg.layers import eval_mode
 from paddle_mobileseg.metrics import ConfusionMatrix, Scores
 from paddle_mobileseg.progress import progress
 
@@ -77,10 +78,8 @@ def evaluate(
     """
     if len(dataset) == 0:
         raise ValueError("the data set to evaluate on is empty; check its val_path and dataset_root")
-    was_training = network.training
-    network.eval()
     confusion = ConfusionMatrix(dataset.num_classes, dataset.ignore_index)
-    try:
+    with eval_mode(network):
         samples = eval_samples(dataset, num_workers=num_workers)
         for index, sample in enumerate(progress(samples, total=len(dataset), name="evaluate")):
             if sample["label"] is None:
@@ -89,9 +88,6 @@ def evaluate(
             confusion.update(labels, sample["label"])
             if on_image is not None:
                 on_image(index, sample, labels)
-    finally:
-        if was_training:
-            network.train()
     return Evaluation(confusion.scores(), list(dataset.class_names), len(dataset))
 
 

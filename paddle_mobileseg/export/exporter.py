@@ -29,8 +29,9 @@ from paddle_mobileseg.export.request import (
     deploy_transforms,
     describe_normalization,
 )
-from paddle_mobileseg.export.static import GRAPH, INPUT_NAME, WEIGHTS, DeployNetwork, eval_mode, save_static
+from paddle_mobileseg.export.static import GRAPH, INPUT_NAME, WEIGHTS, DeployNetwork, save_static
 from paddle_mobileseg.files import atomic_path
+from paddle_mobileseg.layers import eval_mode
 from paddle_mobileseg.machine import package_versions
 from paddle_mobileseg.models.complexity import count
 from paddle_mobileseg.runtime.bundle import GOLDEN, Bundle, describe_files, load_bundle, write_manifest
@@ -144,11 +145,9 @@ def _images(checkpoint: Checkpoint, given: Sequence[np.ndarray] | None) -> list[
     return [render_scene(seed)[0] for seed in range(_DRAWN_IMAGES)]
 
 
-def _inputs(images: list[np.ndarray], deploy: dict[str, Any]) -> list[np.ndarray]:
-    """float32 NCHW inputs of the graph; a batch of N is one image N times."""
-    preprocess = Preprocess.from_transforms(deploy["transforms"])
-    batch = max(deploy["input_shape"][0], 1)
-    return [np.repeat(preprocess(image)[0][None], batch, axis=0) for image in images]
+def _batch(x: np.ndarray, input_shape: Sequence[int]) -> np.ndarray:
+    """A graph's input ``[N, C, H, W]`` of a preprocessed image: the image N times."""
+    return np.repeat(x[None], max(input_shape[0], 1), axis=0)
 
 
 def _write_bundle(
@@ -161,7 +160,8 @@ def _write_bundle(
     command: str | None,
 ) -> dict[str, Any]:
     """Write all files of a bundle; returns the manifest's section ``Bundle``, which lacks ``parity`` yet."""
-    inputs = _inputs(images, deploy)
+    preprocess = Preprocess.from_transforms(deploy["transforms"])
+    inputs = [_batch(preprocess(image)[0], deploy["input_shape"]) for image in images]
     backends = _write_graphs(network, folder, deploy["output_op"], deploy["input_shape"], formats)
     _write_golden(folder / GOLDEN, DeployNetwork(network, deploy["output_op"]), inputs)
     checkpoint.config.save(folder / CONFIG)
@@ -227,12 +227,6 @@ def _prove(
     _LOGGER.info("comparing with the network on %d images: %s", len(images), ", ".join(names))
     sessions = {name: Session(folder, backend=name, threads=os.cpu_count() or 1) for name in names}
     graphs = {name: parity.ParityMeter(f"dynamic->{name}", tolerance) for name in names}
-    reference = DeployNetwork(network, bundle.output_op)
-    for x in _inputs(images, bundle.deploy):
-        expected = _run_dynamic(reference, x)
-        for name, session in sessions.items():
-            graphs[name].add(expected, session.run_tensor(x))
-
     preprocessed = [Preprocess.from_transforms(bundle.deploy["transforms"])(image) for image in images]
     resized = any(
         step == "resize" and image.shape[:2] != x.shape[1:]
@@ -241,10 +235,14 @@ def _prove(
     )
     limit = None if resized and bundle.deploy["output_dtype"] == "int32" else tolerance
     whole = {name: parity.ParityMeter(f"predict->{name}", limit) for name in names}
+    reference = DeployNetwork(network, bundle.output_op)
     for image, (x, trans_info) in zip(images, preprocessed, strict=True):
+        batch = _batch(x, bundle.input_shape)
+        expected = _run_dynamic(reference, batch)
         with eval_mode(network):
             labels = infer_labels(network, x[None], trans_info)
         for name, session in sessions.items():
+            graphs[name].add(expected, session.run_tensor(batch))
             whole[name].add(labels[None], session.run(image)[None])
     results = [meter.result() for meter in (*graphs.values(), *whole.values())]
     for result in results:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from paddle_mobileseg.layers.vim import valid_interpolate
+from paddle_mobileseg.layers import eval_mode, valid_interpolate
 from paddle_mobileseg.runtime.bundle import OUTPUT_OPS
 
 INPUT_NAME = "x"
@@ -74,15 +73,3 @@ def save_static(network: nn.Layer, folder: Path, output_op: str, input_shape: Se
         static = paddle.jit.to_static(deploy, input_spec=[spec], full_graph=True)
         paddle.jit.save(static, str(folder / Path(GRAPH).stem))
     return [GRAPH, WEIGHTS]
-
-
-@contextlib.contextmanager
-def eval_mode(network: nn.Layer) -> Iterator[None]:
-    """Eval mode within the block; every layer's own mode after it."""
-    modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
-    network.eval()
-    try:
-        yield
-    finally:
-        for layer, training in modes:
-            layer.training = training

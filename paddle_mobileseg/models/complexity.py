@@ -8,6 +8,8 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
+from paddle_mobileseg.layers import eval_mode
+
 
 def count(network: nn.Layer, size_hw: Sequence[int]) -> tuple[int, int]:
     """Trainable parameters, and multiply-accumulate operations for one image.
@@ -32,14 +34,10 @@ def count(network: nn.Layer, size_hw: Sequence[int]) -> tuple[int, int]:
 
     counted = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, (nn.Conv2D, nn.Linear))]
     hooks = [layer.register_forward_post_hook(add) for layer in counted]
-    modes = {layer: layer.training for layer in network.sublayers(include_self=True)}
-    network.eval()
     try:
-        with paddle.no_grad():
+        with paddle.no_grad(), eval_mode(network):
             network(paddle.zeros([1, 3, *size_hw]))
     finally:
-        for layer, training in modes.items():
-            layer.training = training
         for hook in hooks:
             hook.remove()
     return trainable_parameters(network), macs

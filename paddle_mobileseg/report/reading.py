@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from paddle_mobileseg.benchmark.latency import RECORD_FILE as LATENCY_FILE
 from paddle_mobileseg.benchmark.latency import read_record
+from paddle_mobileseg.runtime.bundle import MANIFEST, read_manifest
 
 
 @dataclass(frozen=True)
@@ -121,16 +120,11 @@ def read_bundle(folder: str | Path) -> BundleFiles:
         ValueError: the file is damaged, or has no section ``Bundle``.
     """
     folder = Path(folder)
-    path = folder / "deploy.yaml"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} is no bundle: there is no {path}; `mobileseg export` makes one")
-    try:
-        deploy = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({' '.join(str(error).split())}); export again") from error
+    deploy = read_manifest(folder)
     if not isinstance(deploy, dict) or not isinstance(deploy.get("Bundle"), dict):
         raise ValueError(
-            f"{path} has no section 'Bundle': it was not written by `mobileseg export`; export the checkpoint again"
+            f"{folder / MANIFEST} has no section 'Bundle': it was not written by `mobileseg export`; "
+            "export the checkpoint again"
         )
     return BundleFiles(folder, deploy)
 

@@ -150,6 +150,22 @@ def write_manifest(folder: Path, deploy: dict[str, Any], about: dict[str, Any]) 
     (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
+def read_manifest(folder: str | Path) -> Any:
+    """What a bundle's ``deploy.yaml`` holds, unchecked.
+
+    Raises:
+        FileNotFoundError: no such folder, or no ``deploy.yaml`` in it.
+        ValueError: it is no YAML.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is no bundle: there is no {path}; `mobileseg export` makes one")
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({' '.join(str(error).split())}); export again") from error
+
+
 def load_bundle(folder: str | Path) -> Bundle:
     """Read and check a bundle's manifest. Its other files are checked by :meth:`Bundle.verify`.
 
@@ -159,12 +175,7 @@ def load_bundle(folder: str | Path) -> Bundle:
     """
     folder = Path(folder)
     path = folder / MANIFEST
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} is no bundle: there is no {path}; tools/export_model.py makes one")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({' '.join(str(error).split())}); export again") from error
+    content = read_manifest(folder)
     for section, keys in _REQUIRED.items():
         values = content.get(section) if isinstance(content, dict) else None
         if not isinstance(values, dict):
