@@ -9,10 +9,11 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
+import pkgutil
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,8 +21,9 @@ from paddle_mobileseg.suggestion import did_you_mean
 
 KINDS = ("models", "backbones", "datasets", "transforms", "losses", "optimizers")
 
-# Modules whose import registers components.
-_COMPONENT_MODULES = ("data.datasets", "data.transforms", "losses", "backbones", "models")
+# Modules whose import registers components, and packages all of whose modules do.
+_COMPONENT_MODULES = ("data.datasets", "data.transforms")
+_COMPONENT_PACKAGES = ("losses", "backbones", "models")
 
 _PADDLESEG_MISSING = (
     "PaddleSeg 2.8.0 is not installed. Install it without its outdated pins: pip install --no-deps paddleseg==2.8.0"
@@ -67,8 +69,8 @@ def install() -> None:
     if _installed:
         return
     managers = _paddleseg_managers()
-    for module in _COMPONENT_MODULES:
-        importlib.import_module(f"paddle_mobileseg.{module}")
+    for module in _component_modules():
+        importlib.import_module(module)
     for kind in KINDS:
         components = managers[kind].components_dict
         _upstream.update({name: component for name, component in components.items()})
@@ -118,6 +120,13 @@ def upstream(name: str) -> Any:
     if name not in _upstream:
         raise KeyError(f"PaddleSeg has no component called {name!r}")
     return _upstream[name]
+
+
+def _component_modules() -> Iterator[str]:
+    yield from (f"paddle_mobileseg.{module}" for module in _COMPONENT_MODULES)
+    for package in _COMPONENT_PACKAGES:
+        name = f"paddle_mobileseg.{package}"
+        yield from (each.name for each in pkgutil.iter_modules(importlib.import_module(name).__path__, f"{name}."))
 
 
 def _paddleseg_managers() -> dict[str, Any]:

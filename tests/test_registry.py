@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from paddle_mobileseg import registry
-from paddle_mobileseg.models import PPMobileSeg
+from paddle_mobileseg.models.pp_mobileseg import PPMobileSeg
 
 
 def test_ours_stand_under_paddlesegs_names_and_upstream_is_reachable() -> None:

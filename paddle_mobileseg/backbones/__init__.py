@@ -1,5 +1,1 @@
-"""Backbones, one file a family."""
-
-from paddle_mobileseg.backbones.strideformer import StrideFormer, strideformer_base, strideformer_tiny
-
-__all__ = ["StrideFormer", "strideformer_base", "strideformer_tiny"]
+"""Backbones, one file a family. The registry imports every module of this folder."""

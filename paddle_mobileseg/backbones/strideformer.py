@@ -32,13 +32,13 @@ class InvertedResidual(nn.Layer):
     def __init__(self, in_channels: int, spec: BlockSpec) -> None:
         super().__init__()
         kernel, expanded, out_channels, use_se, act, stride = spec
-        self.expand_conv = ConvBNAct(in_channels, expanded, act=act, bn_decay=False, conv_name="c")
+        self.expand_conv = ConvBNAct(in_channels, expanded, act=act, bn_decay=False, names=("c", "bn"))
         self.bottleneck_conv = ConvBNAct(
-            expanded, expanded, kernel, stride, groups=expanded, act=act, bn_decay=False, conv_name="c"
+            expanded, expanded, kernel, stride, groups=expanded, act=act, bn_decay=False, names=("c", "bn")
         )
         if use_se:
             self.mid_se = SqueezeExcite(expanded)
-        self.linear_conv = ConvBNAct(expanded, out_channels, bn_decay=False, conv_name="c")
+        self.linear_conv = ConvBNAct(expanded, out_channels, bn_decay=False, names=("c", "bn"))
         self.use_se = use_se
         self.shortcut = stride == 1 and in_channels == out_channels
 
@@ -57,7 +57,7 @@ class ConvStage(nn.Layer):
         super().__init__()
         self.has_stem = image_channels is not None
         if image_channels is not None:
-            self.conv = ConvBNAct(image_channels, in_channels, 3, 2, act="hardswish", bn_decay=False, conv_name="c")
+            self.conv = ConvBNAct(image_channels, in_channels, 3, 2, act="hardswish", bn_decay=False, names=("c", "bn"))
         self.blocks = nn.LayerList()
         for spec in specs:
             self.blocks.append(InvertedResidual(in_channels, spec))
@@ -76,10 +76,10 @@ class ConvMLP(nn.Layer):
 
     def __init__(self, channels: int, hidden: int, act: str) -> None:
         super().__init__()
-        self.fc1 = ConvBNAct(channels, hidden, conv_name="c")
+        self.fc1 = ConvBNAct(channels, hidden, names=("c", "bn"))
         self.dwconv = nn.Conv2D(hidden, hidden, 3, padding=1, groups=hidden)
         self.act = activation(act)
-        self.fc2 = ConvBNAct(hidden, channels, conv_name="c")
+        self.fc2 = ConvBNAct(hidden, channels, names=("c", "bn"))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(self.act(self.dwconv(self.fc1(x))))

@@ -4,6 +4,7 @@ from paddle_mobileseg.layers.activation import activation
 from paddle_mobileseg.layers.conv import ConvBNAct, SqueezeExcite
 from paddle_mobileseg.layers.drop_path import DropPath
 from paddle_mobileseg.layers.mode import eval_mode
+from paddle_mobileseg.layers.pooling import adaptive_avg_pool, global_avg_pool
 from paddle_mobileseg.layers.sea_attention import SeaAttention
 from paddle_mobileseg.layers.vim import valid_interpolate
 
@@ -13,6 +14,8 @@ __all__ = [
     "SeaAttention",
     "SqueezeExcite",
     "activation",
+    "adaptive_avg_pool",
     "eval_mode",
+    "global_avg_pool",
     "valid_interpolate",
 ]

@@ -6,9 +6,11 @@ from paddle import nn
 
 _ACTIVATIONS: dict[str, type[nn.Layer]] = {
     "relu": nn.ReLU,
+    "leakyrelu": nn.LeakyReLU,
     "relu6": nn.ReLU6,
     "hardswish": nn.Hardswish,
     "sigmoid": nn.Sigmoid,
+    "swish": nn.Swish,
 }
 
 

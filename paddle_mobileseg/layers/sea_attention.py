@@ -58,9 +58,9 @@ class SeaAttention(nn.Layer):
         self.value_channels = value_channels
         self.scale = key_dim**-0.5
 
-        self.to_q = ConvBNAct(channels, key_channels, conv_name="c")
-        self.to_k = ConvBNAct(channels, key_channels, conv_name="c")
-        self.to_v = ConvBNAct(channels, value_channels, conv_name="c")
+        self.to_q = ConvBNAct(channels, key_channels, names=("c", "bn"))
+        self.to_k = ConvBNAct(channels, key_channels, names=("c", "bn"))
+        self.to_v = ConvBNAct(channels, value_channels, names=("c", "bn"))
         self.stride_attention = stride_attention
         if stride_attention:
             self.stride_conv = nn.Sequential(
@@ -75,11 +75,11 @@ class SeaAttention(nn.Layer):
         self.pos_emb_columnq = AxialPositionEmbedding(key_channels)
         self.pos_emb_columnk = AxialPositionEmbedding(key_channels)
         detail = 2 * value_channels
-        self.dwconv = ConvBNAct(detail, detail, 3, groups=detail, act=act, conv_name="c")
-        self.pwconv = ConvBNAct(detail, channels, conv_name="c")
+        self.dwconv = ConvBNAct(detail, detail, 3, groups=detail, act=act, names=("c", "bn"))
+        self.pwconv = ConvBNAct(detail, channels, names=("c", "bn"))
 
     def _projection(self, out_channels: int, act: str) -> nn.Layer:
-        conv = ConvBNAct(self.value_channels, out_channels, bn_weight_init=0.0, conv_name="c")
+        conv = ConvBNAct(self.value_channels, out_channels, bn_weight_init=0.0, names=("c", "bn"))
         return nn.Sequential(activation(act), conv)
 
     def forward(self, x: Tensor) -> Tensor:

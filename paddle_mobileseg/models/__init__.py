@@ -1,5 +1,1 @@
-"""Segmentation networks, one file a family."""
-
-from paddle_mobileseg.models.pp_mobileseg import PPMobileSeg
-
-__all__ = ["PPMobileSeg"]
+"""Segmentation networks, one file a family. The registry imports every module of this folder."""

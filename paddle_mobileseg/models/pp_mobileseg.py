@@ -7,7 +7,7 @@ import logging
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from paddle_mobileseg import registry
+from paddle_mobileseg import networks, registry
 from paddle_mobileseg.layers import ConvBNAct
 from paddle_mobileseg.weights import load_weights
 
@@ -43,11 +43,11 @@ class PPMobileSeg(nn.Layer):
 
     Attributes:
         num_train_logits: logits that ``forward`` gives in training mode (1).
-        head_prefix: what the names of the head's tensors begin with.
+        head_prefixes: what the names of the head's tensors begin with.
     """
 
     num_train_logits = 1
-    head_prefix = "decode_head."
+    head_prefixes = ("decode_head.",)
 
     def __init__(
         self,
@@ -78,3 +78,27 @@ class PPMobileSeg(nn.Layer):
         """``[N, 3, H, W]`` float, normalised RGB, to a list of one tensor of logits ``[N, num_classes, H, W]``."""
         logits = self.low_logits(x)
         return [F.interpolate(logits, size=x.shape[2:], mode="bilinear", align_corners=self.align_corners)]
+
+
+def _network(variant: str, inj_type: str, out_feat_chs: list[int], parameters: int, macs: int) -> networks.Network:
+    return networks.Network(
+        name=f"pp_mobileseg_{variant}",
+        title=f"PP-MobileSeg {variant.title()}",
+        family="PP-MobileSeg",
+        source="arXiv 2304.05152",
+        model={
+            "type": "PPMobileSeg",
+            "backbone": {"type": f"MobileSeg_{variant.title()}", "inj_type": inj_type, "out_feat_chs": out_feat_chs},
+        },
+        recipe=f"pp_mobileseg/pp_mobileseg_{variant}_ade20k_512x512_80k.yml",
+        num_classes=150,
+        size_hw=(512, 512),
+        parameters=parameters,
+        macs=macs,
+    )
+
+
+networks.add(
+    _network("base", "AAMSx8", [64, 128, 192], parameters=5_943_878, macs=2_097_324_288),
+    _network("tiny", "AAM", [32, 64, 128], parameters=1_492_298, macs=706_234_496),
+)

@@ -35,17 +35,19 @@ def load_weights(
             without the prefix is taken as the part itself.
         may_lack: prefixes of the network's tensors that the file need not have; they keep their values.
         may_exceed: prefixes of the file's tensors that the network need not have.
-        ignore_head: leave out those tensors of the head (``network.head_prefix``) that have another shape in the file,
-            as for fine-tuning on another number of classes.
+        ignore_head: leave out those tensors of the head (``network.head_prefixes``) that have another shape in the
+            file, as for fine-tuning on another number of classes.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file does not fit the network (the message lists the differences), or ``ignore_head`` and the
             network does not say which of its tensors are the head.
     """
-    head = getattr(network, "head_prefix", "")
+    head = getattr(network, "head_prefixes", ())
     if ignore_head and not head:
-        raise ValueError(f"{type(network).__name__} has no head_prefix, so ignore_head cannot tell which tensors it is")
+        raise ValueError(
+            f"{type(network).__name__} has no head_prefixes, so ignore_head cannot tell which tensors it is"
+        )
     weights = read_weights(source)
     if part is not None and any(name.startswith(part + ".") for name in weights):
         prefix = part + "."

@@ -9,11 +9,11 @@ import paddle
 import pytest
 from paddle import nn
 
-from paddle_mobileseg.backbones import strideformer_tiny
+from paddle_mobileseg.backbones.strideformer import strideformer_tiny
 from paddle_mobileseg.export.onnx_convert import convert
 from paddle_mobileseg.export.parity import ParityMeter, Tolerance
 from paddle_mobileseg.export.static import DeployNetwork, save_static
-from paddle_mobileseg.models import PPMobileSeg
+from paddle_mobileseg.models.pp_mobileseg import PPMobileSeg
 from paddle_mobileseg.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from paddle_mobileseg.runtime.paddle_backend import PaddleBackend
 

@@ -15,8 +15,8 @@ import paddle
 import pytest
 from paddle import nn
 
-from paddle_mobileseg.backbones import strideformer_tiny
-from paddle_mobileseg.models import PPMobileSeg
+from paddle_mobileseg.backbones.strideformer import strideformer_tiny
+from paddle_mobileseg.models.pp_mobileseg import PPMobileSeg
 from paddle_mobileseg.weights import load_weights, read_weights
 from paddle_mobileseg.weights.download import cached_path, fetch
 from paddle_mobileseg.weights.torch_file import read_torch
@@ -140,7 +140,7 @@ def test_ignore_head_for_another_number_of_classes(tmp_path: Path, caplog: pytes
     for name, tensor in source.state_dict().items():
         if "conv_seg" not in name:
             np.testing.assert_array_equal(target.state_dict()[name].numpy(), tensor.numpy())
-    with pytest.raises(ValueError, match="Sequential has no head_prefix"):
+    with pytest.raises(ValueError, match="Sequential has no head_prefixes"):
         load_weights(small(), saved(tmp_path / "small.pdparams", small()), ignore_head=True)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import paddle
 import pytest
 
-from paddle_mobileseg.backbones import strideformer_base, strideformer_tiny
-from paddle_mobileseg.models import PPMobileSeg
+from paddle_mobileseg.backbones.strideformer import strideformer_base, strideformer_tiny
+from paddle_mobileseg.models.pp_mobileseg import PPMobileSeg
 from paddle_mobileseg.weights import load_weights
 from paddle_mobileseg.weights.mmseg import to_paddleseg_names
 

@@ -1,0 +1,87 @@
+"""The networks that this project offers: each a record that its model file adds.
+
+Whoever adds a record gets the contract tests, the comparison with PaddleSeg (where PaddleSeg has the network), a row of
+``mobileseg models`` and of docs/reference for it.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from paddle_mobileseg import registry
+from paddle_mobileseg.suggestion import did_you_mean
+
+if TYPE_CHECKING:
+    from paddle import nn
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, and what is known of it.
+
+    Attributes:
+        name: such as ``"pp_mobileseg_tiny"``; published files and recipes are called after it.
+        title: for tables.
+        family: for tables.
+        source: paper or repository.
+        model: as a YAML's ``model``, without ``num_classes`` and ``pretrained``.
+        recipe: the YAML below ``configs/`` that trains it as its authors did, or that shows how to.
+        num_classes: of the recipe.
+        size_hw: height and width that the recipe trains at, in pixels.
+        parameters: trainable, with ``num_classes``; exact.
+        macs: multiply-accumulate operations for one image of ``size_hw``, as
+            :func:`paddle_mobileseg.models.complexity.count` counts them; exact.
+        in_paddleseg: whether PaddleSeg has the same network under the same names, so that tests can compare.
+    """
+
+    name: str
+    title: str
+    family: str
+    source: str
+    model: dict[str, Any]
+    recipe: str
+    num_classes: int
+    size_hw: tuple[int, int]
+    parameters: int
+    macs: int
+    in_paddleseg: bool = True
+
+    def build(self, num_classes: int | None = None) -> nn.Layer:
+        """The network with random weights, for ``num_classes`` classes (by default the recipe's)."""
+        from paddle_mobileseg.config import build
+
+        return build.component({**copy.deepcopy(self.model), "num_classes": num_classes or self.num_classes})
+
+
+_networks: dict[str, Network] = {}
+
+
+def add(*networks: Network) -> None:
+    """Offer networks.
+
+    Raises:
+        ValueError: there is another of that name.
+    """
+    for network in networks:
+        if _networks.setdefault(network.name, network) != network:
+            raise ValueError(f"two networks are called {network.name!r}; rename one of them")
+
+
+def names() -> list[str]:
+    """Names of all networks, sorted."""
+    registry.install()
+    return sorted(_networks)
+
+
+def get(name: str) -> Network:
+    """The record called ``name``.
+
+    Raises:
+        KeyError: there is none; the message names the nearest.
+    """
+    known = names()
+    if name not in _networks:
+        raise KeyError(f"there is no network called {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
+    return _networks[name]
