@@ -28,6 +28,9 @@ def load_weights(
 ) -> None:
     """Load a weights file into a network, strictly.
 
+    A network that was published in several layouts has a method ``translate_weights``, from named arrays in any of them
+    to named arrays in its own.
+
     Args:
         network: receives the tensors.
         source: a path or URL of a ``.pdparams`` file or of an mmsegmentation ``.pth`` file.
@@ -53,6 +56,8 @@ def load_weights(
         prefix = part + "."
         _log(source, f"tensors outside {part}, not used", [name for name in weights if not name.startswith(prefix)])
         weights = {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
+    if hasattr(network, "translate_weights"):
+        weights = network.translate_weights(weights)
     if ignore_head:
         own = network.state_dict()
         dropped = [n for n, w in weights.items() if n.startswith(head) and n in own and w.shape != tuple(own[n].shape)]
