@@ -54,6 +54,21 @@ class Network:
 
         return build.component({**copy.deepcopy(self.model), "num_classes": num_classes or self.num_classes})
 
+    def build_paddleseg(self, num_classes: int | None = None) -> nn.Layer:
+        """PaddleSeg's own classes of the same description, to compare with.
+
+        Raises:
+            KeyError: PaddleSeg does not have the network.
+        """
+        import paddle
+
+        def component(spec: dict[str, Any]) -> Any:
+            arguments = {key: component(each) if isinstance(each, dict) else each for key, each in spec.items()}
+            return registry.upstream(arguments.pop("type"))(**arguments)
+
+        with paddle.utils.unique_name.guard():  # it gives some parameters fixed names, which may not occur twice
+            return component({**copy.deepcopy(self.model), "num_classes": num_classes or self.num_classes})
+
 
 _networks: dict[str, Network] = {}
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import paddle
 import pytest
 from paddle import nn
 
-from paddle_mobileseg import networks, registry
+from paddle_mobileseg import networks
 
 NUM_CLASSES = 19
 COMPARED = [name for name in networks.names() if networks.get(name).in_paddleseg]
@@ -30,15 +28,6 @@ CORRECTIONS: dict[str, Callable[[nn.Layer], None]] = {
     "pp_mobileseg_base": sigmoid_gate,
     "pp_mobileseg_tiny": sigmoid_gate,
 }
-
-
-def built(name: str, find: Callable[[str], Any]) -> nn.Layer:
-    def component(spec: dict[str, Any]) -> Any:
-        arguments = {k: component(v) if isinstance(v, dict) and "type" in v else v for k, v in spec.items()}
-        return find(arguments.pop("type"))(**arguments)
-
-    with paddle.utils.unique_name.guard():  # PaddleSeg gives some parameters fixed names
-        return component({**copy.deepcopy(networks.get(name).model), "num_classes": NUM_CLASSES})
 
 
 def give_healthy_weights(network: nn.Layer, seed: int) -> None:
@@ -76,7 +65,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def pair(name: str) -> tuple[nn.Layer, nn.Layer]:
     """PaddleSeg's network and ours, both with the same weights, in eval mode."""
-    theirs, ours = built(name, registry.upstream), built(name, registry.find)
+    theirs, ours = networks.get(name).build_paddleseg(NUM_CLASSES), networks.get(name).build(NUM_CLASSES)
     for theirs_part, ours_part in ((theirs, ours), (theirs.backbone, ours.backbone)):
         assert type(theirs_part).__module__.startswith("paddleseg.")
         assert type(ours_part).__module__.startswith("paddle_mobileseg.")
@@ -121,7 +110,7 @@ def test_logits(pair: tuple[nn.Layer, nn.Layer], name: str, size: tuple[int, int
 @pytest.mark.parametrize("variant", ["pp_mobileseg_base", "pp_mobileseg_tiny"])
 def test_the_gate_matters(variant: str) -> None:
     """With PaddleSeg 2.8.0's own gate the logits differ, so the comparison above would see it."""
-    theirs, ours = built(variant, registry.upstream), built(variant, registry.find)
+    theirs, ours = networks.get(variant).build_paddleseg(NUM_CLASSES), networks.get(variant).build(NUM_CLASSES)
     give_healthy_weights(ours, seed=0)
     theirs.set_state_dict(ours.state_dict())
     theirs.eval()
