@@ -1,6 +1,7 @@
 """Blocks that the networks share, each written once."""
 
 from paddle_mobileseg.layers.activation import activation
+from paddle_mobileseg.layers.channels import round_channels
 from paddle_mobileseg.layers.conv import ConvBNAct, SqueezeExcite
 from paddle_mobileseg.layers.drop_path import DropPath
 from paddle_mobileseg.layers.mode import eval_mode
@@ -17,5 +18,6 @@ __all__ = [
     "adaptive_avg_pool",
     "eval_mode",
     "global_avg_pool",
+    "round_channels",
     "valid_interpolate",
 ]

@@ -21,6 +21,7 @@ class ConvBNAct(nn.Layer):
         stride: of the convolution.
         groups: of the convolution.
         act: name of the activation, ``None`` for none (see :func:`paddle_mobileseg.layers.activation`).
+        dilation: of the convolution.
         bias: whether the convolution has a bias of its own.
         conv_init: initializer of the convolution's weight; by default Paddle's.
         bn_weight_init: start value of the batch norm's scale; 0 makes a residual branch start as nothing.
@@ -38,6 +39,7 @@ class ConvBNAct(nn.Layer):
         groups: int = 1,
         act: str | None = None,
         *,
+        dilation: int = 1,
         bias: bool = False,
         conv_init: Initializer | None = None,
         bn_weight_init: float = 1.0,
@@ -51,7 +53,8 @@ class ConvBNAct(nn.Layer):
             out_channels,
             kernel_size,
             stride=stride,
-            padding=kernel_size // 2,
+            padding=dilation * (kernel_size // 2),
+            dilation=dilation,
             groups=groups,
             weight_attr=ParamAttr(initializer=conv_init, learning_rate=lr_mult),
             bias_attr=ParamAttr(learning_rate=lr_mult) if bias else False,

@@ -43,23 +43,29 @@ def test_a_training_step_reaches_every_parameter(trainable: nn.Layer) -> None:
     for name, parameter in trainable.named_parameters():
         if name.endswith("bn.weight") and not parameter.stop_gradient:
             parameter.set_value(paddle.ones_like(parameter))
-    image = paddle.rand([2, 3, 128, 192])  # two rows at stride 64: attention over one has no gradient
+    # Two rows at stride 64: attention over one has no gradient. Three images: the bias before a batch norm over two
+    # values has a gradient of exactly zero.
+    image = paddle.rand([3, 3, 128, 192])
     logits = trainable(image)
-    assert [list(t.shape) for t in logits] == [[2, CLASSES, 128, 192]] * trainable.num_train_logits
+    assert [list(t.shape) for t in logits] == [[3, CLASSES, 128, 192]] * trainable.num_train_logits
     sum((t**2).mean() for t in logits).backward()
 
     trained = [(name, p.grad) for name, p in trainable.named_parameters() if not p.stop_gradient]
     without = {name for name, grad in trained if grad is None or not float(grad.abs().max()) > 0}
+    # What a bias before a batch norm gets is zero but for rounding.
+    without = {name for name in without if not name.endswith("_conv.bias")}
     assert without == set(getattr(trainable, "never_trained", ()))
 
 
 def test_eval_mode_does_not_depend_on_the_batch(network: nn.Layer) -> None:
-    images = paddle.rand([3, 3, 64, 64])
+    images = paddle.rand([3, 3, 64, 64], dtype="float64")
+    network.to(dtype="float64")
     with paddle.no_grad():
         together = network(images)[0].numpy()
         alone = network(images[1:2])[0].numpy()
+    network.to(dtype="float32")
 
-    np.testing.assert_allclose(together[1:2], alone, atol=1e-5 * max(np.abs(alone).max(), 1.0))
+    np.testing.assert_allclose(together[1:2], alone, atol=1e-9 * np.abs(alone).max())
 
 
 def test_low_logits_upsampled_are_the_logits(network: nn.Layer) -> None:

@@ -22,15 +22,15 @@ def test_equals_the_operator(size: tuple[int, int], bins: tuple[int, int]) -> No
     np.testing.assert_allclose(pooled.numpy(), F.adaptive_avg_pool2d(x, list(bins)).numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize(("shape", "operators"), [([1, 3, 10, 7], False), ([-1, 3, -1, -1], True)])
-def test_only_a_graph_of_open_size_has_the_operator(shape: list[int], operators: bool) -> None:
+@pytest.mark.parametrize("shape", [[1, 3, 10, 7], [-1, 3, -1, -1], [1, 3, -1, 7]])
+def test_no_graph_has_the_operator(shape: list[int]) -> None:
     class Pool(paddle.nn.Layer):
         def forward(self, x):
-            return adaptive_avg_pool(x, [4, 4])
+            return adaptive_avg_pool(x, [4, 3])
 
     static = paddle.jit.to_static(Pool(), input_spec=[paddle.static.InputSpec(shape, "float32")], full_graph=True)
     names = {op.name() for op in static.forward.concrete_program.main_program.global_block().ops}
-    x = paddle.rand([1, 3, 10, 7])
-
-    assert ("pd_op.pool2d" in names) is operators
-    np.testing.assert_allclose(static(x).numpy(), F.adaptive_avg_pool2d(x, [4, 4]).numpy(), atol=1e-6)
+    assert "pd_op.pool2d" not in names
+    for height in (10,) if shape[2] == 10 else (10, 3, 8):
+        x = paddle.rand([1, 3, height, 7])
+        np.testing.assert_allclose(static(x).numpy(), F.adaptive_avg_pool2d(x, [4, 3]).numpy(), atol=1e-6)
