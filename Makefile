@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 REQUIREMENTS := requirements/run.txt requirements/dev.txt requirements/paddleseg.txt
 
-.PHONY: help setup test test-slow demo lint format types clean distclean
+.PHONY: help setup test test-slow demo docs lint format types clean distclean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -38,6 +38,11 @@ test-slow: $(READY)  ## the tests marked slow
 
 demo: $(READY)  ## train, evaluate, export, check and time PP-MobileSeg Tiny on synthetic scenes; ends with a report
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/demo.sh output/demo
+
+docs: $(READY)  ## write docs/reference again from the code
+	@mkdir -p docs/reference
+	$(BIN)/mobileseg models --markdown > docs/reference/networks.md.new
+	@mv docs/reference/networks.md.new docs/reference/networks.md
 
 lint: $(READY)  ## what continuous integration checks: rules and format
 	$(BIN)/ruff check .

@@ -100,3 +100,61 @@ def get(name: str) -> Network:
     if name not in _networks:
         raise KeyError(f"there is no network called {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
     return _networks[name]
+
+
+def table() -> list[tuple[str, ...]]:
+    """All networks with what is known of them, as rows of text for :mod:`paddle_mobileseg.tables`.
+
+    The published mIoU is that of the recipe's own weights in the catalogue, for one scale.
+    """
+    rows = [("name", "network", "parameters", "MACs", "at (W x H)", "classes", "published mIoU", "recipe", "source")]
+    for name in names():
+        each = _networks[name]
+        height, width = each.size_hw
+        rows.append(
+            (
+                name,
+                each.title,
+                f"{each.parameters:,}",
+                f"{each.macs:,}",
+                f"{width}x{height}",
+                str(each.num_classes),
+                _published_miou(each),
+                each.recipe,
+                each.source,
+            )
+        )
+    return rows
+
+
+_PAGE = """# Networks
+
+Written by `mobileseg models --markdown` (`make docs`); do not edit it here.
+
+Parameters are those that training changes, MACs the multiply-accumulate operations of convolutions and linear layers
+for one image of the recipe's training size, both counted exactly on the network itself with the recipe's number of classes.
+The published mIoU is the authors', on the validation images at one scale; it has not been measured here.
+
+{table}
+
+`mobileseg weights list --network NAME` shows the published weights of one.
+"""
+
+
+def reference_page() -> str:
+    """The table as a page of the documentation."""
+    from paddle_mobileseg import tables
+
+    return _PAGE.format(table=tables.markdown(table())).rstrip("\n")
+
+
+def _published_miou(network: Network) -> str:
+    from paddle_mobileseg.weights import catalog
+
+    scores = (
+        entry.metrics["miou"]
+        for entry in catalog.entries().values()
+        if (entry.network, entry.recipe) == (network.name, network.recipe) and "miou" in entry.metrics
+    )
+    score = next(scores, None)
+    return "-" if score is None else f"{score:.2f} %"
