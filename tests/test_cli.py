@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from paddle_mobileseg.cli import _command_line, main
+from paddle_mobileseg.config import load_config
 from paddle_mobileseg.data.synthetic import write_dataset
 
 Run = Callable[..., tuple[int, str, str]]
@@ -90,6 +92,40 @@ def test_from_training_to_prediction(run: Run, trained: Path, scenes: Path, tmp_
     )
     assert (status, out) == (0, f"predicted 4 of 4 images into {tmp_path}\n")
     assert len(list((tmp_path / "pseudo_color_prediction").glob("*.png"))) == 4
+
+
+def test_sections_of_paddlesegs_newer_files_are_obeyed_and_flags_come_first(
+    run: Run, config: Path, scenes: Path, tmp_path: Path
+) -> None:
+    data = load_config(config).data
+    del data["train_config"]
+    data["global"] = {"data_format": "NCHW", "device": "cpu", "num_workers": 0}
+    data["train"] = {"save_dir": str(tmp_path / "run"), "do_eval": True, "save_interval": 2, "resume_model": None}
+    data["test"] = {"aug_eval": True, "scales": 0.5}
+    path = tmp_path / "config.yml"
+    path.write_text(yaml.safe_dump(data))
+
+    assert run("train", "--config", path)[0] == 0
+    trained = tmp_path / "run" / "best_model"
+    assert "resume_model" not in (tmp_path / "run" / "config.yml").read_text()
+
+    def evaluated(*flags: str) -> dict[str, Any]:
+        assert run("val", "--model_path", trained, "--save_dir", tmp_path / "val", *flags)[0] == 0
+        return json.loads((tmp_path / "val" / "val.json").read_text())
+
+    by_section = evaluated()
+    assert by_section["eval"] == {"flip": False, "scales": [0.5]}
+    assert by_section["miou"] == json.loads((trained / "checkpoint.json").read_text())["metrics"]["miou"]
+    assert evaluated("--aug_eval", "--scales", "1.0", "--flip_horizontal")["eval"] == {"flip": True, "scales": [1.0]}
+    assert evaluated("--opts", "test.aug_eval=False")["eval"] == {"flip": False, "scales": [1.0]}
+
+    images = scenes / "images" / "val"
+    words = ["predict", "--config", path, "--model_path", trained / "model.pdparams"]
+    assert run(*words, "--image_path", images, "--save_dir", tmp_path / "predicted")[0] == 0
+    words = ["export", "--config", path, "--model_path", trained / "model.pdparams", "--formats", "paddle"]
+    assert run(*words, "--input_shape", "1", "3", "64", "96", "--save_dir", tmp_path / "bundle")[0] == 0
+    assert run("train", "--config", path, "--save_dir", tmp_path / "other")[0] == 0
+    assert (tmp_path / "other" / "iter_2" / "model.pdparams").is_file()
 
 
 def test_an_unreadable_image_fails_the_command_but_not_the_others(

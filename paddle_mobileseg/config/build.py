@@ -36,9 +36,33 @@ def component(spec: dict[str, Any], path: str = "") -> Any:
         raise ValueError(f"{path or 'component'} ({spec['type']}): {error}") from error
 
 
-def model(cfg: Config) -> nn.Layer:
-    """The network, with what ``pretrained`` names loaded."""
-    return component(cfg.model, "model")
+def model(cfg: Config, ignore_head: bool = False) -> nn.Layer:
+    """The network, with what ``pretrained`` names loaded.
+
+    Args:
+        cfg: a checked config.
+        ignore_head: leave out those tensors of the head that have another shape in the weights that
+            ``model.pretrained`` names, as for another number of classes.
+
+    Raises:
+        ValueError: ``ignore_head``, and there is no ``model.pretrained``; or weights that do not fit.
+    """
+    if not ignore_head:
+        return component(cfg.model, "model")
+    from paddle_mobileseg.weights import load_weights
+
+    spec = cfg.model
+    pretrained = spec.pop("pretrained", None)
+    if pretrained is None:
+        raise ValueError(
+            "--ignore_head is about the weights of the whole network that model.pretrained names, and there are none; "
+            "give some with --opts model.pretrained=NAME"
+        )
+    if isinstance(spec.get("backbone"), dict):
+        spec["backbone"].pop("pretrained", None)  # all of the backbone is in the other file
+    network = component(spec, "model")
+    load_weights(network, pretrained, ignore_head=True)
+    return network
 
 
 def dataset(cfg: Config, split: str) -> Any:

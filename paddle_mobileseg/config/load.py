@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from paddle_mobileseg.config.former import modernise
 from paddle_mobileseg.config.overrides import apply_overrides, set_data_root
 from paddle_mobileseg.config.reading import dump_yaml, plain, read_config
 from paddle_mobileseg.config.validate import validate
@@ -46,6 +47,11 @@ class Config:
     def iters(self) -> int:
         """Training steps."""
         return self.data["iters"]
+
+    @property
+    def device(self) -> str | None:
+        """``"cpu"``, ``"gpu"`` (where there is one), or None where the config does not say."""
+        return self.data.get("device")
 
     @property
     def num_classes(self) -> int:
@@ -133,6 +139,8 @@ def load_config(
 ) -> Config:
     """Read a YAML config, put the command line's changes into it and check it.
 
+    Names that PaddleSeg's files of other years have are understood; see :mod:`paddle_mobileseg.config.former`.
+
     Args:
         path: the YAML file; its ``_base_`` files are merged in.
         overrides: ``a.b.c=value`` each; see ``apply_overrides``.
@@ -147,6 +155,10 @@ def load_config(
         ValueError: anything wrong in it, in one line that names the file, the dotted path, and what was expected.
     """
     data = read_config(path)
+    try:
+        modernise(data)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if batch_size is not None:
         data["batch_size"] = batch_size
     if iters is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from paddle_mobileseg.config.checks import join
+from paddle_mobileseg.config.former import modern_overrides
 from paddle_mobileseg.config.reading import parse_yaml
 from paddle_mobileseg.suggestion import did_you_mean
 
@@ -26,7 +27,7 @@ def apply_overrides(data: dict[str, Any], overrides: Iterable[str]) -> None:
     Raises:
         ValueError: no ``=``, a value that is not YAML, or a path that leads nowhere (the nearest key is named).
     """
-    for text in overrides:
+    for text in (modern for given in overrides for modern in modern_overrides(given)):
         name, equals, value = text.partition("=")
         keys = name.strip().split(".")
         if not equals or not all(keys):

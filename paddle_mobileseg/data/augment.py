@@ -56,12 +56,41 @@ class ResizeStepScaling:
 
 
 @registry.register("transforms")
+class RandomResize:
+    """Resize into a box with the sides' ratio kept, then by a random factor, as mmsegmentation does.
+
+    The change is part of the augmentation and not recorded in ``trans_info``.
+
+    Args:
+        scale: box [long side, short side] in pixels, which fits upright and lying images alike.
+        ratio_range: lowest and highest factor of the box; any factor between is as likely.
+
+    Raises:
+        ValueError: no such box, or a range that is empty or not positive.
+    """
+
+    def __init__(self, scale: Sequence[int], ratio_range: Sequence[float]) -> None:
+        self.short, self.long = sorted(checked_size("RandomResize: scale", scale))
+        if len(ratio_range) != 2 or not 0 < ratio_range[0] <= ratio_range[1]:
+            raise ValueError(f"RandomResize: expected a ratio_range [lowest, highest] above 0, but got {ratio_range!r}")
+        self.ratio_range = tuple(ratio_range)
+
+    def __call__(self, sample: Sample) -> Sample:
+        low, high = self.ratio_range
+        ratio = np.random.random_sample() * (high - low) + low
+        short, long = sorted(sample["img"].shape[:2])
+        factor = min(int(self.long * ratio) / long, int(self.short * ratio) / short)
+        height, width = (max(int(side * factor + 0.5), 1) for side in sample["img"].shape[:2])
+        return resize(sample, (width, height), cv2.INTER_LINEAR, record=False)
+
+
+@registry.register("transforms")
 class RandomPaddingCrop:
     """Cut out a random window; smaller images are first padded at the right and at the bottom.
 
     Args:
         crop_size: [width, height].
-        im_padding_value: pixel value of padding.
+        im_padding_value: pixel value of padding, for all channels or one for each.
         label_padding_value: label of padding; None: the data set's ``ignore_index``.
         category_max_ratio: below 1, windows are drawn again (up to ``loop_times`` times) while they have fewer
             than two classes or one class covers this share of the labelled pixels.
@@ -75,7 +104,7 @@ class RandomPaddingCrop:
     def __init__(
         self,
         crop_size: Sequence[int] = (512, 512),
-        im_padding_value: float = 127.5,
+        im_padding_value: float | Sequence[float] = 127.5,
         label_padding_value: int | None = None,
         category_max_ratio: float = 1.0,
         ignore_index: int | None = None,

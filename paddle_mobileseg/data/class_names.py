@@ -16,6 +16,28 @@ CAMVID = (
     "bicyclist",
 )
 
+CITYSCAPES = (
+    "road",
+    "sidewalk",
+    "building",
+    "wall",
+    "fence",
+    "pole",
+    "traffic light",
+    "traffic sign",
+    "vegetation",
+    "terrain",
+    "sky",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "bicycle",
+)
+
 # The 150 classes of the ADE20K scene parsing benchmark, first synonym of each.
 _ADE20K = """
 wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass,

@@ -7,160 +7,20 @@ file. What a file holds is checked when it is read. Nothing is ever downloaded.
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from paddle_mobileseg import registry
 from paddle_mobileseg.data import class_names as names
 from paddle_mobileseg.data import palette as palettes
 from paddle_mobileseg.data import synthetic
-from paddle_mobileseg.data.file_lists import FilePair, check_files, find_list, pair_folders, read_list
-from paddle_mobileseg.data.reading import read_image, read_label
-from paddle_mobileseg.data.sample import Sample, Transform
-from paddle_mobileseg.data.transforms import Compose
-
-MODES = ("train", "val", "test")
-
-
-class SegmentationDataset:
-    """Pairs of image and label files with the transforms that make samples of them.
-
-    Attributes:
-        mode: "train" (labels go through the transforms), "val" (labels stay as they are) or "test" (labels optional).
-        file_list: (image path, label path or None), in the order of the indices.
-        num_classes, ignore_index: labels are in 0..num_classes-1 or ``ignore_index``.
-        class_names: list of num_classes names.
-        palette: uint8 [num_classes, 3], RGB.
-        img_channels: 3 (RGB) or 1 (gray).
-
-    Args:
-        class_names: default: "class 0", "class 1", ...
-        palette: default: :func:`paddle_mobileseg.data.palette.default_palette`.
-
-    Raises:
-        ValueError: a wrong argument, or no files.
-        FileNotFoundError: listed files are missing.
-    """
-
-    def __init__(
-        self,
-        mode: str,
-        file_list: list[FilePair],
-        transforms: Sequence[Transform],
-        num_classes: int,
-        ignore_index: int = 255,
-        img_channels: int = 3,
-        class_names: Sequence[str] | None = None,
-        palette: Any = None,
-    ) -> None:
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-            raise ValueError(f"num_classes must be a whole number of at least 1, but got {num_classes!r}")
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int) or 0 <= ignore_index < num_classes:
-            raise ValueError(f"ignore_index must be a whole number outside 0..{num_classes - 1}, not {ignore_index!r}")
-        if img_channels not in (1, 3):
-            raise ValueError(f"img_channels must be 1 or 3, but got {img_channels!r}")
-        self.mode = check_mode(mode)
-        self.num_classes = num_classes
-        self.ignore_index = ignore_index
-        self.img_channels = img_channels
-        self.class_names = [f"class {i}" for i in range(num_classes)] if class_names is None else list(class_names)
-        if len(self.class_names) != num_classes:
-            raise ValueError(f"num_classes is {num_classes}, but there are {len(self.class_names)} class_names")
-        wanted = palettes.default_palette(num_classes) if palette is None else palette
-        self.palette = palettes.check_palette(wanted, num_classes)
-        self.transforms = Compose(transforms)
-        self._check_padding()
-        check_files(file_list)
-        self.file_list = file_list
-
-    def __len__(self) -> int:
-        return len(self.file_list)
-
-    def sample(self, index: int, seed: int) -> Sample:
-        """Read one pair and apply the transforms.
-
-        The same index and seed give the same sample, whatever was drawn before; the global random states are left
-        as they were.
-
-        Returns:
-            dict with ``img`` float32 [C, h, w]; ``label`` uint8 or int32 [h, w] (in val mode [H, W], the file's own
-            size; absent without a label file); ``trans_info``; ``file`` (path of the image); and the keys that
-            transforms use.
-
-        Raises:
-            FileNotFoundError, ValueError: an unreadable file, a label out of range, different sizes of image and
-                label, or a transform that cannot work on this image; the message names the file.
-        """
-        sample = self._read(index)
-        with seeded(seed):
-            try:
-                return self.transforms.apply(sample)
-            except (ValueError, cv2.error) as error:
-                raise ValueError(f"{sample['file']}: {error}") from error
-
-    def __getitem__(self, index: int) -> Sample:
-        """A sample as PaddleSeg's own tools expect it: global random numbers, labels [1, H, W] in val mode."""
-        sample = self.transforms.apply(self._read(index))
-        if self.mode == "val":
-            sample["label"] = sample["label"][None]
-        return sample
-
-    def _read(self, index: int) -> Sample:
-        image_path, label_path = self.file_list[index]
-        image = read_image(image_path)
-        if self.img_channels == 1:
-            image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        sample: Sample = {"img": image, "file": image_path, "ignore_index": self.ignore_index, "trans_info": []}
-        sample["gt_fields"] = ["label"] if self.mode == "train" else []
-        if label_path is not None:
-            sample["label"] = self._read_label(label_path)
-            if sample["label"].shape != image.shape[:2]:
-                (height, width), (label_height, label_width) = image.shape[:2], sample["label"].shape
-                raise ValueError(
-                    f"image and label differ in size: {image_path} is {width} x {height} (upright), "
-                    f"{label_path} is {label_width} x {label_height}"
-                )
-        return sample
-
-    def _read_label(self, path: str) -> np.ndarray:
-        label = read_label(path)
-        self._check_values(path, label, 0, self.num_classes - 1, self.ignore_index)
-        return label if 0 <= self.ignore_index <= 255 else label.astype(np.int32)
-
-    @staticmethod
-    def _check_values(path: str, label: np.ndarray, lowest: int, highest: int, ignore_index: int | None) -> None:
-        if label.dtype == np.uint8:
-            allowed = np.zeros(256, dtype=bool)
-            allowed[lowest : highest + 1] = True
-            if ignore_index is not None and 0 <= ignore_index <= 255:
-                allowed[ignore_index] = True
-            good = allowed.take(label)
-        else:
-            good = (label >= lowest) & (label <= highest) | (label == ignore_index)
-        if not good.all():
-            wrong = np.unique(label[~good])
-            shown = ", ".join(str(value) for value in wrong[:5]) + (", ..." if len(wrong) > 5 else "")
-            also = "" if ignore_index is None else f" or {ignore_index} (ignored)"
-            raise ValueError(
-                f"{path}: label value {shown} in {int((~good).sum())} pixels; allowed are {lowest}..{highest}{also}. "
-                "Correct the label file, or num_classes and ignore_index in the config"
-            )
-
-    def _check_padding(self) -> None:
-        """Padding with a value that is neither a class nor ignored would only fail inside the loss."""
-        for transform in self.transforms.transforms:
-            value = getattr(transform, "label_padding_value", None)
-            if value is not None and value != self.ignore_index and not 0 <= value < self.num_classes:
-                raise ValueError(
-                    f"{type(transform).__name__} pads labels with {value}, which is neither a class "
-                    f"(0..{self.num_classes - 1}) nor ignore_index {self.ignore_index}; set label_padding_value"
-                )
+from paddle_mobileseg.data.file_lists import FilePair, find_list, pair_folders, read_list
+from paddle_mobileseg.data.reading import read_label
+from paddle_mobileseg.data.sample import Transform
+from paddle_mobileseg.data.segmentation_dataset import SegmentationDataset, check_mode
 
 
 @registry.register("datasets")
@@ -310,11 +170,73 @@ class ADE20K(SegmentationDataset):
         return np.where(label == 0, self.IGNORE_INDEX, label.astype(np.int32) - 1).astype(np.uint8)
 
 
-def check_mode(mode: str) -> str:
-    """``mode`` in lower case; ValueError if it is none of ``MODES``."""
-    if not isinstance(mode, str) or mode.lower() not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}, but got {mode!r}")
-    return mode.lower()
+@registry.register("datasets")
+class Cityscapes(SegmentationDataset):
+    """Cityscapes, 19 classes, in its own layout.
+
+    ``leftImg8bit/{train,val,test}/CITY/*_leftImg8bit.png`` and ``gtFine/{train,val,test}/CITY/
+    *_gtFine_labelTrainIds.png`` below ``dataset_root``, paired by name. The data set comes without the labelTrainIds
+    files: its own scripts make them.
+
+    Raises:
+        FileNotFoundError: a folder is missing, an image has no label (in mode "test" it may have none) or a label no
+            image.
+        ValueError: a wrong argument or no images.
+    """
+
+    NUM_CLASSES = 19
+    IGNORE_INDEX = 255
+    IMG_CHANNELS = 3
+    CLASS_NAMES = names.CITYSCAPES
+    PALETTE = palettes.CITYSCAPES
+
+    def __init__(
+        self, transforms: Sequence[Transform], dataset_root: str, mode: str = "train", edge: bool = False
+    ) -> None:
+        if edge:
+            raise ValueError("edge labels are not supported: leave out edge or set it to False")
+        mode = check_mode(mode)
+        files = _cityscapes_pairs(check_root(dataset_root), mode)
+        super().__init__(
+            mode,
+            files,
+            transforms,
+            self.NUM_CLASSES,
+            self.IGNORE_INDEX,
+            class_names=self.CLASS_NAMES,
+            palette=self.PALETTE,
+        )
+
+
+def _cityscapes_pairs(root: Path, part: str) -> list[FilePair]:
+    """(image, label or None) of a part, sorted by city and name."""
+    folders = [root / "leftImg8bit" / part, root / "gtFine" / part]
+    for folder in folders if part != "test" else folders[:1]:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"Cityscapes folder not found: {folder}")
+    images = _by_frame(folders[0], "_leftImg8bit.png")
+    labels = _by_frame(folders[1], "_gtFine_labelTrainIds.png")
+    without_label = [] if part == "test" else sorted(images.keys() - labels.keys())
+    if without_label:
+        message = f"{len(without_label)} of {len(images)} images have no label, such as {images[without_label[0]]}"
+        if set(without_label) <= _by_frame(folders[1], "_gtFine_labelIds.png").keys():
+            message += (
+                ". There are their labelIds, but labelTrainIds (19 classes, 255 for void) are needed: "
+                f"pip install cityscapesscripts, then CITYSCAPES_DATASET={root} "
+                "python -m cityscapesscripts.preparation.createTrainIdLabelImgs"
+            )
+        raise FileNotFoundError(message)
+    without_image = sorted(labels.keys() - images.keys())
+    if without_image:
+        raise FileNotFoundError(
+            f"{len(without_image)} of {len(labels)} labels have no image, such as {labels[without_image[0]]}"
+        )
+    return [(images[frame], labels.get(frame)) for frame in sorted(images)]
+
+
+def _by_frame(folder: Path, ending: str) -> dict[str, str]:
+    """Path of each file ``CITY/FRAME<ending>`` below a folder, by "CITY/FRAME"."""
+    return {str(path.relative_to(folder))[: -len(ending)]: str(path) for path in folder.glob(f"*/*{ending}")}
 
 
 def check_root(dataset_root: str | os.PathLike[str] | None) -> Path:
@@ -338,16 +260,3 @@ def read_class_names(root: Path) -> list[str]:
 
 def _letters(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Run a block with ``random`` and ``np.random`` seeded, and put their states back afterwards."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -57,6 +58,60 @@ class RandomDistort:
         return sample
 
 
+@registry.register("transforms")
+class PhotoMetricDistortion:
+    """Change brightness, contrast, saturation and hue, each with probability 0.5, as mmsegmentation does.
+
+    Its contrast multiplies values; it comes second or last. Random numbers are drawn in mmsegmentation's order.
+
+    Args:
+        brightness_delta: values are raised by -delta to delta levels.
+        contrast_range: lowest and highest factor of the values.
+        saturation_range: lowest and highest factor of the saturation (of HSV).
+        hue_delta: the hue is turned by -delta to delta - 1 180ths of the colour circle.
+    """
+
+    def __init__(
+        self,
+        brightness_delta: float = 32,
+        contrast_range: Sequence[float] = (0.5, 1.5),
+        saturation_range: Sequence[float] = (0.5, 1.5),
+        hue_delta: int = 18,
+    ) -> None:
+        self.brightness_delta = brightness_delta
+        self.lowest_contrast, self.highest_contrast = contrast_range
+        self.lowest_saturation, self.highest_saturation = saturation_range
+        self.hue_delta = hue_delta
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        image = np.ascontiguousarray(sample["img"], dtype=np.uint8)
+        if np.random.randint(2):
+            image = _mapped(image, np.arange(256) + np.random.uniform(-self.brightness_delta, self.brightness_delta))
+        contrast_is_second = np.random.randint(2)
+        if contrast_is_second:
+            image = self._contrast(image)
+        if image.ndim == 3:
+            image = self._hue(self._saturation(image))
+        sample["img"] = image if contrast_is_second else self._contrast(image)
+        return sample
+
+    def _contrast(self, image: np.ndarray) -> np.ndarray:
+        if np.random.randint(2):
+            return _mapped(image, np.arange(256) * np.random.uniform(self.lowest_contrast, self.highest_contrast))
+        return image
+
+    def _saturation(self, image: np.ndarray) -> np.ndarray:
+        if np.random.randint(2):
+            factor = np.random.uniform(self.lowest_saturation, self.highest_saturation)
+            return _mapped_hsv(image, 1, np.arange(256) * factor)
+        return image
+
+    def _hue(self, image: np.ndarray) -> np.ndarray:
+        if np.random.randint(2):
+            return _mapped_hsv(image, 0, (np.arange(256) + np.random.randint(-self.hue_delta, self.hue_delta)) % 180)
+        return image
+
+
 def brightness(image: np.ndarray, strength: float) -> np.ndarray:
     """Scale all values. uint8 [H, W, 3] or [H, W] in and out, as for the other changes."""
     return _mapped(image, np.arange(256) * strength)
@@ -93,6 +148,13 @@ def hue(image: np.ndarray, turn: float) -> np.ndarray:
     table = np.repeat(np.arange(256)[:, None], 3, axis=1)
     table[:, 0] = (table[:, 0] + turn).astype(np.int64) % 256
     return cv2.cvtColor(cv2.LUT(hsv, table[None].astype(np.uint8)), cv2.COLOR_HSV2RGB_FULL)
+
+
+def _mapped_hsv(image: np.ndarray, channel: int, table: np.ndarray) -> np.ndarray:
+    """An RGB image with one channel of its HSV (hue from 0 to 179) looked up in a table."""
+    tables = np.repeat(np.arange(256.0)[:, None], 3, axis=1)
+    tables[:, channel] = table
+    return cv2.cvtColor(_mapped(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), tables[None]), cv2.COLOR_HSV2RGB)
 
 
 def _mapped(image: np.ndarray, table: np.ndarray) -> np.ndarray:

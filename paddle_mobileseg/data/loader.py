@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from paddle_mobileseg.data.datasets import seeded
+from paddle_mobileseg.data.segmentation_dataset import seeded
 from paddle_mobileseg.data.workers import ordered_map
 
 Batch = dict[str, Any]

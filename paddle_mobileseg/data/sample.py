@@ -38,15 +38,16 @@ def resize(sample: Sample, size: tuple[int, int], interpolation: int, record: bo
     return sample
 
 
-def pad(sample: Sample, size: tuple[int, int], image_value: float, label_value: int | None) -> Sample:
-    """Pad image and labels at the right and bottom to (width, height)."""
+def pad(sample: Sample, size: tuple[int, int], image_value: float | Sequence[float], label_value: int | None) -> Sample:
+    """Pad image and labels at the right and bottom to (width, height); an image value may be one for each channel."""
     height, width = sample["img"].shape[:2]
     right, bottom = size[0] - width, size[1] - height
     if right == 0 and bottom == 0:
         return sample
     if label_value is None:
         label_value = sample.get("ignore_index", 255)
-    values = [("img", (image_value,) * 4), *((key, label_value) for key in sample.get("gt_fields", ()))]
+    colour = (image_value,) * 4 if isinstance(image_value, (int, float)) else tuple(image_value)
+    values = [("img", colour), *((key, label_value) for key in sample.get("gt_fields", ()))]
     for key, value in values:
         sample[key] = cv2.copyMakeBorder(sample[key], 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=value)
     return sample

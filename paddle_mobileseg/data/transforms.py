@@ -1,4 +1,4 @@
-"""Transforms under PaddleSeg's names and arguments, on uint8 images.
+"""Transforms under PaddleSeg's names and arguments, and two of mmsegmentation's, on uint8 images.
 
 A transform takes and returns a sample dict (see :mod:`paddle_mobileseg.data.sample`).
 Sizes in arguments are [width, height]. Random numbers come from ``random`` and ``np.random``, drawn in the
@@ -28,10 +28,11 @@ from paddle_mobileseg import registry
 from paddle_mobileseg.data.augment import (
     RandomHorizontalFlip,
     RandomPaddingCrop,
+    RandomResize,
     RandomVerticalFlip,
     ResizeStepScaling,
 )
-from paddle_mobileseg.data.distort import RandomDistort
+from paddle_mobileseg.data.distort import PhotoMetricDistortion, RandomDistort
 from paddle_mobileseg.data.sample import Sample, Transform, check_positive_int, checked_size, pad, resize, scale
 
 __all__ = [
@@ -39,9 +40,11 @@ __all__ = [
     "LimitLong",
     "Normalize",
     "Padding",
+    "PhotoMetricDistortion",
     "RandomDistort",
     "RandomHorizontalFlip",
     "RandomPaddingCrop",
+    "RandomResize",
     "RandomVerticalFlip",
     "Resize",
     "ResizeByLong",

@@ -9,6 +9,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from paddle_mobileseg import registry
+from paddle_mobileseg.losses.labels import known_labels
 
 
 @registry.register("losses")
@@ -26,7 +27,8 @@ class CrossEntropyLoss(nn.Layer):
     scalar; 0 where no pixel counts.
 
     Raises:
-        ValueError: an argument outside its range, or class factors that do not fit the logits.
+        ValueError: an argument outside its range, class factors that do not fit the logits, or a label outside
+            ``0 .. C - 1`` that is not ``ignore_index``.
     """
 
     def __init__(
@@ -52,9 +54,7 @@ class CrossEntropyLoss(nn.Layer):
         num_classes = logits.shape[self.class_axis]
         if self.weight is not None and self.weight.shape[0] != num_classes:
             raise ValueError(f"CrossEntropyLoss has {self.weight.shape[0]} class weights for {num_classes} classes")
-        labels = labels.astype("int64")
-        counted = labels != self.ignore_index
-        known = paddle.where(counted, labels, paddle.zeros_like(labels))
+        counted, known = known_labels(labels, self.ignore_index, num_classes)
         loss = F.cross_entropy(logits, known, axis=self.class_axis, reduction="none")
         loss = loss.reshape(labels.shape)
         factor = counted.astype(loss.dtype)

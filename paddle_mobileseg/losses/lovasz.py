@@ -9,6 +9,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from paddle_mobileseg import registry
+from paddle_mobileseg.losses.labels import known_labels
 
 
 @registry.register("losses")
@@ -35,15 +36,11 @@ class LovaszSoftmaxLoss(nn.Layer):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         num_classes = logits.shape[1]
-        flat = labels.astype("int64").reshape([-1])
-        kept = paddle.nonzero(flat != self.ignore_index).reshape([-1])
+        counted, flat = known_labels(labels.reshape([-1]), self.ignore_index, num_classes)
+        kept = paddle.nonzero(counted).reshape([-1])
         if kept.shape[0] == 0:
             return logits.sum() * 0.0
         flat = paddle.gather(flat, kept)
-        if int(flat.min()) < 0 or int(flat.max()) >= num_classes:
-            raise ValueError(
-                f"labels reach from {int(flat.min())} to {int(flat.max())}; expected 0 to {num_classes - 1}"
-            )
         probabilities = F.softmax(logits, axis=1).transpose([0, 2, 3, 1]).reshape([-1, num_classes])
         probabilities = paddle.gather(probabilities, kept)
         losses = [self._one_class(probabilities[:, c], flat == c) for c in self._chosen(flat, num_classes)]

@@ -29,7 +29,7 @@ def refuse(data: dict[str, Any], *changes: str) -> str:
     ("change", "expected"),
     [
         # names
-        ("modle={}", "modle: unknown key 'modle'; did you mean 'model'? known: batch_size, distill_loss, export,"),
+        ("modle={}", "modle: unknown key 'modle'; did you mean 'model'? known: batch_size, device, distill_loss,"),
         (
             "model.num_clases=4",
             "model.num_clases: unknown argument of PPMobileSeg: 'num_clases'; did you mean 'num_classes'?",

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paddle_mobileseg import registry
 from paddle_mobileseg.data import transforms as T
-from paddle_mobileseg.data.datasets import ADE20K, CamVid, Dataset, SyntheticScenes
+from paddle_mobileseg.data.datasets import ADE20K, CamVid, Cityscapes, Dataset, SyntheticScenes
 
 AUGMENT = [T.ResizeStepScaling(0.5, 2.0, 0), T.RandomPaddingCrop([24, 16]), T.RandomDistort(), T.Normalize()]
 
@@ -232,6 +233,120 @@ def test_ade20k_layout(tmp_path: Path) -> None:
         ADE20K([], str(tmp_path), "test")
     with pytest.raises(FileNotFoundError, match="images/training"):
         ADE20K([], str(tmp_path / "images"))
+
+
+FRAMES = {
+    "train": ("bremen/bremen_000001_000019", "aachen/aachen_000000_000019"),
+    "val": ("lindau/lindau_000000_000019",),
+}
+
+
+@pytest.fixture
+def cityscapes(tmp_path: Path) -> Path:
+    """Three tiny frames in the layout of Cityscapes, among the other files that it has."""
+    for part, frames in FRAMES.items():
+        for number, frame in enumerate(frames):
+            rng = np.random.default_rng(number)
+            label = rng.integers(0, 19, (8, 16), dtype=np.uint8)
+            label[0] = 255
+            for name, pixels in (
+                (f"leftImg8bit/{part}/{frame}_leftImg8bit.png", rng.integers(0, 256, (8, 16, 3), dtype=np.uint8)),
+                (f"gtFine/{part}/{frame}_gtFine_labelTrainIds.png", label),
+                (f"gtFine/{part}/{frame}_gtFine_labelIds.png", label + 7),
+                (f"gtFine/{part}/{frame}_gtFine_color.png", np.zeros((8, 16, 3), np.uint8)),
+            ):
+                (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(tmp_path / name)
+    return tmp_path
+
+
+def test_cityscapes_layout(cityscapes: Path) -> None:
+    train = Cityscapes([T.Normalize()], str(cityscapes))
+    assert train.file_list == [
+        (f"{cityscapes}/leftImg8bit/train/{frame}_leftImg8bit.png", f"{cityscapes}/gtFine/train/{frame}{ending}")
+        for frame, ending in zip(sorted(FRAMES["train"]), ["_gtFine_labelTrainIds.png"] * 2, strict=True)
+    ]
+    val = Cityscapes([T.Normalize()], str(cityscapes), mode="val")
+    assert (len(train), len(val), val.num_classes, val.ignore_index, val.img_channels) == (2, 1, 19, 255, 3)
+    assert (val.class_names[0], val.class_names[12], val.class_names[18]) == ("road", "rider", "bicycle")
+    assert [tuple(val.palette[i]) for i in (0, 12, 18)] == [(128, 64, 128), (255, 0, 0), (119, 11, 32)]
+    label = val.sample(0, 0)["label"]
+    assert set(np.unique(label)) <= {*range(19), 255} and (label[0] == 255).all()
+    assert len({tuple(colour) for colour in val.palette.tolist()}) == len(set(val.class_names)) == 19
+
+
+@pytest.mark.parametrize("mode", ["train", "val"])
+def test_cityscapes_is_paddlesegs(cityscapes: Path, mode: str) -> None:
+    own = Cityscapes([T.Normalize()], str(cityscapes), mode)
+    upstream = registry.upstream("Cityscapes")(
+        transforms=[registry.upstream("Normalize")()], dataset_root=str(cityscapes), mode=mode
+    )
+
+    assert [list(pair) for pair in own.file_list] == upstream.file_list
+    for index in range(len(own)):
+        ours, theirs = own[index], upstream[index]
+        np.testing.assert_array_equal(ours["img"], theirs["img"])
+        np.testing.assert_array_equal(ours["label"], theirs["label"])
+
+
+def test_cityscapes_names_what_has_no_partner(cityscapes: Path) -> None:
+    labels = cityscapes / "gtFine/train"
+    missing = labels / f"{FRAMES['train'][0]}_gtFine_labelTrainIds.png"
+    missing.rename(cityscapes / "away.png")
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"1 of 2 images have no label, such as .*train/bremen/bremen_000001_000019_leftImg8bit\.png\. "
+        r"There are their labelIds.*createTrainIdLabelImgs",
+    ):
+        Cityscapes([], str(cityscapes))
+    (labels / f"{FRAMES['train'][0]}_gtFine_labelIds.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"000019_leftImg8bit\.png$"):
+        Cityscapes([], str(cityscapes))
+
+    (cityscapes / "away.png").rename(missing)
+    (cityscapes / "leftImg8bit/train" / f"{FRAMES['train'][1]}_leftImg8bit.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 of 2 labels have no image, such as .*aachen.*labelTrainIds\.png"):
+        Cityscapes([], str(cityscapes))
+
+
+def test_cityscapes_folders_and_modes(cityscapes: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"Cityscapes folder not found: .*leftImg8bit/test"):
+        Cityscapes([], str(cityscapes), "test")
+    (cityscapes / "leftImg8bit/val").rename(cityscapes / "leftImg8bit/test")
+    assert [label for _, label in Cityscapes([], str(cityscapes), "test").file_list] == [None]
+    with pytest.raises(FileNotFoundError, match=r"Cityscapes folder not found: .*leftImg8bit/val"):
+        Cityscapes([], str(cityscapes), "val")
+    with pytest.raises(ValueError, match="edge labels are not supported"):
+        Cityscapes([], str(cityscapes), edge=True)
+    (cityscapes / "leftImg8bit/test/lindau/lindau_000000_000019_leftImg8bit.png").unlink()
+    with pytest.raises(ValueError, match="no images"):
+        Cityscapes([], str(cityscapes), "test")
+
+
+def test_cityscapes_label_ids_are_refused(cityscapes: Path) -> None:
+    for path in (cityscapes / "gtFine/val/lindau").glob("*_labelIds.png"):
+        path.replace(str(path).replace("labelIds", "labelTrainIds"))
+    with pytest.raises(ValueError, match=r"labelTrainIds\.png: label value .*allowed are 0\.\.18 or 255"):
+        Cityscapes([], str(cityscapes), "val").sample(0, 0)
+
+
+def test_ade20k_is_paddlesegs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part, stem in (("training", "ADE_train_00000001"), ("validation", "ADE_val_00000001")):
+        for kind, suffix, pixels in (
+            ("images", "jpg", rng.integers(0, 256, (8, 16, 3), dtype=np.uint8)),
+            ("annotations", "png", np.resize(np.arange(151, dtype=np.uint8), (8, 16))),
+        ):
+            (tmp_path / kind / part).mkdir(parents=True)
+            Image.fromarray(pixels).save(tmp_path / kind / part / f"{stem}.{suffix}")
+    for mode in ("train", "val"):
+        own = ADE20K([T.Normalize()], str(tmp_path), mode)
+        upstream = registry.upstream("ADE20K")([registry.upstream("Normalize")()], str(tmp_path), mode)
+
+        assert [list(pair) for pair in own.file_list] == upstream.file_list
+        np.testing.assert_array_equal(own[0]["img"], upstream[0]["img"])
+        np.testing.assert_array_equal(own[0]["label"], upstream[0]["label"])
+        assert own[0]["label"].ravel()[:3].tolist() == [255, 0, 1]
 
 
 def test_known_classes_must_match_the_folders(root: Path) -> None:

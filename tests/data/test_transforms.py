@@ -143,6 +143,80 @@ def test_hue_turns_the_colour_circle() -> None:
     np.testing.assert_array_equal(hue(gray, 18), gray)
 
 
+def photometric_by_definition(image: np.ndarray, seed: int) -> np.ndarray:
+    """mmsegmentation's PhotoMetricDistortion with its default strengths, step by step in floats."""
+    np.random.seed(seed)
+
+    def converted(values: np.ndarray, alpha: float = 1.0, beta: float = 0.0) -> np.ndarray:
+        return np.clip(values.astype(np.float32) * np.float32(alpha) + np.float32(beta), 0, 255).astype(np.uint8)
+
+    def contrasted(values: np.ndarray) -> np.ndarray:
+        return converted(values, alpha=np.random.uniform(0.5, 1.5)) if np.random.randint(2) else values
+
+    if np.random.randint(2):
+        image = converted(image, beta=np.random.uniform(-32, 32))
+    second = np.random.randint(2) == 1
+    image = contrasted(image) if second else image
+    if np.random.randint(2):
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        hsv[:, :, 1] = converted(hsv[:, :, 1], alpha=np.random.uniform(0.5, 1.5))
+        image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    if np.random.randint(2):
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        hsv[:, :, 0] = (hsv[:, :, 0].astype(int) + np.random.randint(-18, 18)) % 180
+        image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    return image if second else contrasted(image)
+
+
+def test_photometric_distortion_is_mmsegmentations() -> None:
+    changed = []
+    for seed in range(40):
+        sample = make_sample(24, 32)
+        before = sample["img"].copy()
+        result = seeded(T.PhotoMetricDistortion(), sample, seed)["img"]
+        assert result.dtype == np.uint8
+        np.testing.assert_array_equal(result, photometric_by_definition(before, seed), err_msg=f"seed {seed}")
+        changed.append(not np.array_equal(result, before))
+    assert 30 < sum(changed) < 40  # 1 in 16 stays as it is
+
+
+def test_photometric_distortion_takes_gray_images() -> None:
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    results = [seeded(T.PhotoMetricDistortion(), {"img": gray.copy()}, seed)["img"] for seed in range(20)]
+    assert {result.shape for result in results} == {(16, 16)}
+    assert sum(np.array_equal(result, gray) for result in results) < 12
+
+
+@pytest.mark.parametrize(
+    ("image_hw", "ratio", "expected_hw"),
+    [
+        ((400, 600), 1.0, (512, 768)),  # the short side becomes 512
+        ((600, 400), 1.0, (768, 512)),
+        ((400, 600), 0.5, (256, 384)),
+        ((400, 600), 0.7, (358, 537)),  # int(512 * 0.7) = 358
+        ((100, 1000), 1.0, (205, 2048)),  # the long side may not exceed 2048
+        ((512, 683), 2.0, (1024, 1366)),
+    ],
+)
+def test_random_resize_by_hand(image_hw: tuple[int, int], ratio: float, expected_hw: tuple[int, int]) -> None:
+    sample = T.RandomResize([2048, 512], [ratio, ratio])(make_sample(*image_hw))
+    assert sample["img"].shape[:2] == sample["label"].shape == expected_hw
+    assert sample["trans_info"] == []
+    assert set(np.unique(sample["label"])) <= set(range(5))
+
+
+def test_random_resize_draws_from_the_whole_range() -> None:
+    transform = T.RandomResize([200, 50], [0.5, 2.0])
+    short = [min(seeded(transform, make_sample(40, 60), seed)["img"].shape[:2]) for seed in range(200)]
+    assert 25 <= min(short) <= 27 and 97 <= max(short) <= 100
+    assert abs(np.mean(short) - 62.5) < 5
+
+
+def test_padding_with_a_colour() -> None:
+    sample = T.RandomPaddingCrop([8, 8], im_padding_value=[124, 116, 104])(make_sample(8, 5))
+    assert sample["img"][:, 5:].reshape(-1, 3).tolist() == [[124, 116, 104]] * 24
+
+
 def test_distort_takes_gray_and_float_images() -> None:
     gray = make_sample()["img"][:, :, 0]
     for seed in range(10):
@@ -259,6 +333,8 @@ def test_one_pixel_images_survive() -> None:
         ("ResizeStepScaling", {"min_scale_factor": 2, "max_scale_factor": 1}, "2 and 1"),
         ("ResizeStepScaling", {"min_scale_factor": 0}, "0 <"),
         ("ResizeStepScaling", {"scale_step_size": -1}, "negative"),
+        ("RandomResize", {"scale": 512, "ratio_range": [0.5, 2]}, "scale"),
+        ("RandomResize", {"scale": [2048, 512], "ratio_range": [2, 0.5]}, r"\[2, 0\.5\]"),
         ("RandomPaddingCrop", {"crop_size": 512}, "crop_size"),
         ("RandomPaddingCrop", {"category_max_ratio": 0}, "category_max_ratio"),
         ("RandomPaddingCrop", {"loop_times": 0}, "loop_times"),

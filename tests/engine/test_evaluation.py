@@ -284,13 +284,13 @@ def test_a_url_is_downloaded_once_and_only_with_a_configuration(
 ) -> None:
     asked = []
 
-    def fetch(url: str) -> Path:
+    def locate(url: str) -> Path:
         asked.append(url)
         return kept
 
     kept = config_file.parent / "0123-model.pdparams"
     kept.write_bytes((trained / "best_model" / "model.pdparams").read_bytes())
-    monkeypatch.setattr(opening, "fetch", fetch)
+    monkeypatch.setattr(opening, "locate", locate)
     url = "https://example.org/weights/model.pdparams"
     with pytest.raises(ValueError, match=rf"{url} holds weights only.*--config"):
         open_model(url)

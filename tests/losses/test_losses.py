@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import paddle
 import pytest
 
-from paddle_mobileseg.losses import CrossEntropyLoss, LovaszSoftmaxLoss, MixedLoss
+from paddle_mobileseg import registry
+from paddle_mobileseg.losses import CrossEntropyLoss, DiceLoss, LovaszSoftmaxLoss, MixedLoss, OhemCrossEntropyLoss
 
 
 @pytest.fixture
@@ -81,13 +84,21 @@ def test_lovasz_of_a_perfect_prediction_is_zero() -> None:
     assert float(loss) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_lovasz_refuses_labels_out_of_range(case: tuple[np.ndarray, np.ndarray]) -> None:
+ALL = [CrossEntropyLoss(), OhemCrossEntropyLoss(min_kept=3), LovaszSoftmaxLoss(), DiceLoss()]
+
+
+@pytest.mark.parametrize("loss", ALL)
+@pytest.mark.parametrize(("wrong", "said"), [(4, "from 0 to 4"), (-1, "from -1 to 3")])
+def test_labels_out_of_range_are_refused(
+    case: tuple[np.ndarray, np.ndarray], loss: paddle.nn.Layer, wrong: int, said: str
+) -> None:
     logits, labels = case
-    with pytest.raises(ValueError, match="expected 0 to 2"):
-        LovaszSoftmaxLoss()(paddle.to_tensor(logits[:, :3]), paddle.to_tensor(labels))
+    labels[0, 3, 1] = wrong
+    with pytest.raises(ValueError, match=rf"labels reach {said}; expected 0 to 3, or 255 \(ignored\)"):
+        loss(paddle.to_tensor(logits), paddle.to_tensor(labels))
 
 
-@pytest.mark.parametrize("loss", [CrossEntropyLoss(), LovaszSoftmaxLoss()])
+@pytest.mark.parametrize("loss", [*ALL, OhemCrossEntropyLoss(min_kept=0)])
 def test_nothing_counted_gives_a_zero_scalar_with_gradients(loss: paddle.nn.Layer) -> None:
     logits = paddle.rand([1, 3, 4, 4])
     logits.stop_gradient = False
@@ -102,7 +113,7 @@ def test_nothing_counted_gives_a_zero_scalar_with_gradients(loss: paddle.nn.Laye
 def test_losses_leave_the_labels_alone(case: tuple[np.ndarray, np.ndarray]) -> None:
     logits, labels = case
     tensor = paddle.to_tensor(labels)
-    MixedLoss([CrossEntropyLoss(), LovaszSoftmaxLoss()], [0.8, 0.2])(paddle.to_tensor(logits), tensor)
+    MixedLoss(ALL, [0.25] * 4)(paddle.to_tensor(logits), tensor)
 
     np.testing.assert_array_equal(tensor.numpy(), labels)
 
@@ -117,7 +128,99 @@ def test_mixed_is_the_weighted_list(case: tuple[np.ndarray, np.ndarray]) -> None
         MixedLoss([CrossEntropyLoss(), CrossEntropyLoss()], [1.0])
 
 
+def ohem_by_definition(logits: np.ndarray, labels: np.ndarray, thresh: float, min_kept: int) -> tuple[float, int]:
+    """The loss, and how many pixels it is the mean of."""
+    losses = pixel_losses(logits, labels)[labels != 255]
+    if len(losses) > min_kept:
+        probabilities = np.exp(-losses)
+        threshold = max(thresh, np.sort(probabilities)[min_kept - 1]) if min_kept else thresh
+        losses = losses[probabilities < threshold]
+    return losses.sum() / (len(losses) + 1e-5 * labels.size), len(losses)
+
+
+OHEM_CASES = [
+    (0.25, 5, 28),  # the threshold decides
+    (0.02, 17, 16),  # too few below it: the 17th smallest probability is the threshold, and is not below itself
+    (0.25, 48, 48),  # not more pixels than min_kept
+    (0.25, 47, 46),
+    (0.25, 1, 28),
+    (0.0, 1, 0),  # nothing is below the smallest
+    (1.0, 5, 48),
+]
+
+
+@pytest.mark.parametrize(("thresh", "min_kept", "kept"), [*OHEM_CASES, (0.25, 0, 28), (0.0, 0, 0)])
+def test_ohem(case: tuple[np.ndarray, np.ndarray], thresh: float, min_kept: int, kept: int) -> None:
+    logits, labels = case
+    expected, number = ohem_by_definition(logits, labels, thresh, min_kept)
+    tensor = paddle.to_tensor(logits, stop_gradient=False)
+    loss = OhemCrossEntropyLoss(thresh, min_kept)(tensor, paddle.to_tensor(labels))
+    loss.backward()
+
+    assert number == kept
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert int((tensor.grad.abs().sum(1) > 0).sum()) == kept
+
+
+@pytest.fixture
+def paddle_2_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums and products of floats and integers, which PaddleSeg 2.8.0 writes and Paddle 3 refuses."""
+    for name in ("__add__", "__mul__"):
+        original = getattr(paddle.Tensor, name)
+
+        def mixed(self: paddle.Tensor, other: Any, original: Any = original) -> paddle.Tensor:
+            if isinstance(other, paddle.Tensor) and self.is_floating_point() != other.is_floating_point():
+                self, other = self.astype("float32"), other.astype("float32")
+            return original(self, other)
+
+        monkeypatch.setattr(paddle.Tensor, name, mixed)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("thresh", "min_kept", "kept"), OHEM_CASES)
+def test_ohem_is_paddlesegs(
+    case: tuple[np.ndarray, np.ndarray], paddle_2_arithmetic: None, thresh: float, min_kept: int, kept: int
+) -> None:
+    labels = paddle.to_tensor(case[1])
+    values, gradients = [], []
+    for loss in (OhemCrossEntropyLoss, registry.upstream("OhemCrossEntropyLoss")):
+        logits = paddle.to_tensor(case[0], stop_gradient=False)
+        value = loss(thresh, min_kept)(logits, labels)
+        value.backward()
+        values.append(float(value))
+        gradients.append(logits.grad.numpy())
+
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+    np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-7)
+
+
+@pytest.mark.parametrize("weight", [None, [1.0, 2.0, 0.5, 3.0]])
+def test_dice(case: tuple[np.ndarray, np.ndarray], weight: list[float] | None) -> None:
+    logits, labels = case
+    labels[1] %= 3  # one image lacks a class
+    mask = labels != 255
+    probabilities = softmax(logits)
+    losses = np.zeros(4)
+    for c in range(4):
+        for image in range(2):
+            p = probabilities[image, c][mask[image]]
+            truth = labels[image][mask[image]] == c
+            losses[c] += (1 - (2 * p[truth].sum() + 1) / (p.sum() + truth.sum() + 1)) / 2
+    expected = (losses * (weight or 1.0)).mean()
+
+    loss = DiceLoss(weight=weight)(paddle.to_tensor(logits), paddle.to_tensor(labels))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    upstream = registry.upstream("DiceLoss")(weight=weight)(paddle.to_tensor(logits), paddle.to_tensor(labels))
+    assert float(loss) == pytest.approx(float(upstream), rel=1e-6)
+
+
 def test_wrong_arguments() -> None:
+    with pytest.raises(ValueError, match="thresh is 70; expected a probability"):
+        OhemCrossEntropyLoss(thresh=70)
+    with pytest.raises(ValueError, match="min_kept is -1; expected a number of pixels"):
+        OhemCrossEntropyLoss(min_kept=-1)
+    with pytest.raises(ValueError, match="DiceLoss has 2 class weights for 3 classes"):
+        DiceLoss(weight=[1.0, 1.0])(paddle.rand([1, 3, 2, 2]), paddle.zeros([1, 2, 2], "int64"))
     with pytest.raises(ValueError, match="top_k_percent_pixels"):
         CrossEntropyLoss(top_k_percent_pixels=0.0)
     with pytest.raises(ValueError, match="2 class weights for 3 classes"):
