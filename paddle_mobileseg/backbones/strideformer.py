@@ -16,38 +16,13 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from paddle_mobileseg import registry
-from paddle_mobileseg.layers import ConvBNAct, DropPath, SeaAttention, SqueezeExcite, activation
+from paddle_mobileseg.backbones.mobilenet_v3 import BlockSpec, InvertedResidual
+from paddle_mobileseg.layers import ConvBNAct, SeaAttention
+from paddle_mobileseg.layers.transformer import AttentionBlock, AttentionStage, ConvMLP
 from paddle_mobileseg.weights import load_weights
-
-# One MobileNetV3 block: kernel, expanded channels, output channels, squeeze-excite, activation, stride.
-BlockSpec = tuple[int, int, int, bool, str, int]
 
 # Where classification networks keep the layers behind their backbone.
 _CLASSIFIERS = ("head.", "cls_head.", "classifier.", "fc.", "linear.")
-
-
-class InvertedResidual(nn.Layer):
-    """MobileNetV3's block (arXiv 1905.02244, figure 4): expand, depthwise, squeeze-excite, project, shortcut."""
-
-    def __init__(self, in_channels: int, spec: BlockSpec) -> None:
-        super().__init__()
-        kernel, expanded, out_channels, use_se, act, stride = spec
-        self.expand_conv = ConvBNAct(in_channels, expanded, act=act, bn_decay=False, names=("c", "bn"))
-        self.bottleneck_conv = ConvBNAct(
-            expanded, expanded, kernel, stride, groups=expanded, act=act, bn_decay=False, names=("c", "bn")
-        )
-        if use_se:
-            self.mid_se = SqueezeExcite(expanded)
-        self.linear_conv = ConvBNAct(expanded, out_channels, bn_decay=False, names=("c", "bn"))
-        self.use_se = use_se
-        self.shortcut = stride == 1 and in_channels == out_channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.bottleneck_conv(self.expand_conv(x))
-        if self.use_se:
-            y = self.mid_se(y)
-        y = self.linear_conv(y)
-        return x + y if self.shortcut else y
 
 
 class ConvStage(nn.Layer):
@@ -60,64 +35,13 @@ class ConvStage(nn.Layer):
             self.conv = ConvBNAct(image_channels, in_channels, 3, 2, act="hardswish", bn_decay=False, names=("c", "bn"))
         self.blocks = nn.LayerList()
         for spec in specs:
-            self.blocks.append(InvertedResidual(in_channels, spec))
+            self.blocks.append(InvertedResidual(in_channels, spec, names=("c", "bn")))
             in_channels = spec[2]
 
     def forward(self, x: Tensor) -> Tensor:
         if self.has_stem:
             x = self.conv(x)
         for block in self.blocks:
-            x = block(x)
-        return x
-
-
-class ConvMLP(nn.Layer):
-    """Pointwise, depthwise 3x3, pointwise: the feed-forward part of an attention block."""
-
-    def __init__(self, channels: int, hidden: int, act: str) -> None:
-        super().__init__()
-        self.fc1 = ConvBNAct(channels, hidden, names=("c", "bn"))
-        self.dwconv = nn.Conv2D(hidden, hidden, 3, padding=1, groups=hidden)
-        self.act = activation(act)
-        self.fc2 = ConvBNAct(hidden, channels, names=("c", "bn"))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.act(self.dwconv(self.fc1(x))))
-
-
-class AttentionBlock(nn.Layer):
-    """SEA attention and feed-forward part, each with a shortcut and stochastic depth."""
-
-    def __init__(
-        self,
-        channels: int,
-        key_dim: int,
-        num_heads: int,
-        attn_ratio: float,
-        mlp_ratio: float,
-        drop_path: float,
-        act: str,
-        stride_attention: bool,
-    ) -> None:
-        super().__init__()
-        self.attn = SeaAttention(channels, key_dim, num_heads, attn_ratio, act, stride_attention)
-        self.mlp = ConvMLP(channels, int(channels * mlp_ratio), act)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path(self.attn(x))
-        return x + self.drop_path(self.mlp(x))
-
-
-class AttentionStage(nn.Layer):
-    """A run of attention blocks."""
-
-    def __init__(self, blocks: Sequence[AttentionBlock]) -> None:
-        super().__init__()
-        self.transformer_blocks = nn.LayerList(blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.transformer_blocks:
             x = block(x)
         return x
 
@@ -239,14 +163,9 @@ class StrideFormer(nn.Layer):
         for i, depth in enumerate(depths):
             blocks = [
                 AttentionBlock(
-                    embed_dims[i],
-                    key_dims[i],
-                    num_heads,
-                    attn_ratios,
-                    mlp_ratios[i],
+                    SeaAttention(embed_dims[i], key_dims[i], num_heads, attn_ratios, act, stride_attention),
+                    ConvMLP(embed_dims[i], int(embed_dims[i] * mlp_ratios[i]), act),
                     drop_path_rate * b / max(depth - 1, 1),
-                    act,
-                    stride_attention,
                 )
                 for b in range(depth)
             ]
