@@ -50,7 +50,6 @@ EXTRAS_REQUIRE = {
     "onnx": ["onnx>=1.16.1,<=1.17.0", "onnxruntime>=1.19", "paddle2onnx==2.1.0"],
     # Paddle Lite has wheels for x86-64 and Python up to 3.10 only; elsewhere this extra installs nothing.
     "lite": ['paddlelite==2.13rc0; python_version < "3.11" and platform_machine in "x86_64 AMD64"'],
-    "convert": ["torch>=2.3"],
     "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "mypy>=1.11"],
 }
 

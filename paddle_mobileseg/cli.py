@@ -70,7 +70,17 @@ def _parser() -> argparse.ArgumentParser:
         prog="mobileseg", description="Semantic segmentation for phones, with PaddlePaddle."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_scenes, _add_train, _add_val, _add_predict, _add_export, _add_benchmark, _add_report):
+    for add in (
+        _add_scenes,
+        _add_train,
+        _add_val,
+        _add_predict,
+        _add_export,
+        _add_benchmark,
+        _add_report,
+        _add_models,
+        _add_weights,
+    ):
         add(commands)
     return parser
 
@@ -97,7 +107,7 @@ def _config_arguments(parser: Any, required: bool) -> None:
 
 
 def _inference_arguments(parser: Any, switch: str) -> None:
-    parser.add_argument("--model_path", required=True, help="checkpoint folder, or a .pdparams or .pth file or URL")
+    parser.add_argument("--model_path", required=True, help="checkpoint folder, or weights: file, URL or name")
     parser.add_argument(f"--{switch}", action="store_true", dest="augmented", help="use --scales and --flip_horizontal")
     parser.add_argument("--scales", nargs="+", type=float, default=[1.0], help="scales to average over")
     parser.add_argument("--flip_horizontal", action="store_true", help="average with the mirrored image")
@@ -112,7 +122,7 @@ def _augmentation(args: argparse.Namespace) -> dict[str, Any]:
 def _load_config(args: argparse.Namespace, **changes: Any) -> Any:
     from paddle_mobileseg.config import load_config
 
-    return load_config(args.config, overrides=args.opts, data_root=args.data_root, **changes)
+    return _obey_device(args, load_config(args.config, overrides=args.opts, data_root=args.data_root, **changes))
 
 
 def _open(args: argparse.Namespace) -> Any:
@@ -122,9 +132,17 @@ def _open(args: argparse.Namespace) -> Any:
     if args.config is not None:
         return open_model(args.model_path, _load_config(args))
     checkpoint = open_model(args.model_path)
-    if args.data_root is None and not args.opts:
-        return checkpoint
-    return dataclasses.replace(checkpoint, config=checkpoint.config.with_changes(args.opts, args.data_root))
+    if args.data_root is not None or args.opts:
+        checkpoint = dataclasses.replace(checkpoint, config=checkpoint.config.with_changes(args.opts, args.data_root))
+    _obey_device(args, checkpoint.config)
+    return checkpoint
+
+
+def _obey_device(args: argparse.Namespace, cfg: Any) -> Any:
+    """The configuration, its ``device`` chosen unless --device says another; ``gpu`` there means where there is one."""
+    if args.device is None and cfg.device == "cpu":
+        _use_device("cpu")
+    return cfg
 
 
 # ------------------------------------------------------------------------------------------------------------ scenes
@@ -150,39 +168,44 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--iters", type=int, help="iterations, in place of the configuration's")
     parser.add_argument("--batch_size", type=int, help="images a step, in place of the configuration's")
     parser.add_argument("--learning_rate", type=float, help="in place of the configuration's")
-    parser.add_argument("--save_dir", default="output", help="folder for checkpoints and logs")
+    parser.add_argument("--save_dir", help="folder for checkpoints and logs (output)")
     parser.add_argument("--save_interval", type=int, help="iterations between checkpoints (1000)")
     parser.add_argument("--keep_checkpoint_max", type=int, help="checkpoints to keep beside the best (5)")
     parser.add_argument("--log_iters", type=int, help="iterations between lines of the log (10)")
     parser.add_argument("--num_workers", type=int, help="processes that prepare batches (0)")
     parser.add_argument("--seed", type=int, help="of everything random (0)")
-    parser.add_argument("--do_eval", action="store_true", help="evaluate at every checkpoint and keep the best")
+    parser.add_argument(
+        "--do_eval", action="store_true", default=None, help="evaluate at every checkpoint and keep the best"
+    )
     parser.add_argument("--use_vdl", action="store_true", default=None, help="write VisualDL logs")
     parser.add_argument("--use_ema", action="store_true", help="average the weights (decay 0.999 unless configured)")
     parser.add_argument("--resume_model", help="checkpoint folder to go on from")
+    parser.add_argument(
+        "--ignore_head",
+        action="store_true",
+        help="leave out the head's tensors of another shape in the weights of model.pretrained",
+    )
 
 
 def _train(args: argparse.Namespace) -> None:
     from paddle_mobileseg.engine import Trainer, TrainOptions
     from paddle_mobileseg.engine.interrupts import TrainingInterruptedError
 
-    flags = ("save_interval", "keep_checkpoint_max", "log_iters", "num_workers", "seed", "use_vdl")
-    given = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
+    def given(*flags: str) -> dict[str, Any]:
+        return {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
+
     cfg = _load_config(
-        args, iters=args.iters, batch_size=args.batch_size, learning_rate=args.learning_rate, train_config=given
+        args,
+        iters=args.iters,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        train_config=given("save_interval", "keep_checkpoint_max", "log_iters", "num_workers", "seed", "use_vdl"),
     )
-    settings = cfg.train_config
+    settings = {**cfg.train_config, **given("save_dir", "do_eval", "resume_model")}
     if args.use_ema:
         settings.setdefault("ema_decay", 0.999)
-    options = TrainOptions(
-        save_dir=args.save_dir,
-        do_eval=args.do_eval,
-        resume_model=args.resume_model,
-        command=args.command_line,
-        **settings,
-    )
     try:
-        Trainer(cfg, options).run()
+        Trainer(cfg, TrainOptions(command=args.command_line, ignore_head=args.ignore_head, **settings)).run()
     except TrainingInterruptedError as stop:
         raise KeyboardInterrupt(str(stop)) from None
 
@@ -192,17 +215,19 @@ def _add_val(commands: Any) -> None:
     parser = _command(commands, "val", _val, "evaluate a network on the validation data")
     _config_arguments(parser, required=False)
     _inference_arguments(parser, "aug_eval")
-    parser.add_argument("--num_workers", type=int, default=0, help="processes that read images")
+    parser.add_argument("--num_workers", type=int, help="processes that read images (0)")
     parser.add_argument("--save_dir", help="write val.json and a few predictions here")
 
 
 def _val(args: argparse.Namespace) -> None:
     from paddle_mobileseg.engine.validation import validate
 
+    checkpoint = _open(args)
+    workers = checkpoint.config.test_config.get("num_workers", 0) if args.num_workers is None else args.num_workers
     result = validate(
-        _open(args),
+        checkpoint,
         save_dir=args.save_dir,
-        num_workers=args.num_workers,
+        num_workers=workers,
         command=args.command_line,
         **_augmentation(args),
     )
@@ -243,7 +268,7 @@ def _add_export(commands: Any) -> None:
         commands, "export", _export, "export a network to a bundle and prove that it gives the same labels"
     )
     _config_arguments(parser, required=False)
-    parser.add_argument("--model_path", required=True, help="checkpoint folder, or a .pdparams or .pth file or URL")
+    parser.add_argument("--model_path", required=True, help="checkpoint folder, or weights: file, URL or name")
     parser.add_argument("--save_dir", default="output/inference_model", help="bundle folder to write")
     parser.add_argument(
         "--output_op", choices=("none", "softmax", "argmax", "vim"), default="argmax", help="what the graph gives"
@@ -313,6 +338,27 @@ def _report(args: argparse.Namespace) -> None:
         latency_json=Path(args.latency) if args.latency else None,
     )
     print(f"report: {path}")
+
+
+# ------------------------------------------------------------------------------------------------------------ models
+def _add_models(commands: Any) -> None:
+    parser = _command(commands, "models", _models, "list the networks: size, work, published accuracy")
+    parser.add_argument("--markdown", action="store_true", help="as the page docs/reference/networks.md")
+
+
+def _models(args: argparse.Namespace) -> None:
+    from paddle_mobileseg import networks, tables
+
+    print(networks.reference_page() if args.markdown else tables.plain(networks.table()))
+
+
+# ----------------------------------------------------------------------------------------------------------- weights
+def _add_weights(commands: Any) -> None:
+    from paddle_mobileseg.weights.commands import add_commands
+
+    text = "published weights: list, download, convert"
+    parser = commands.add_parser("weights", help=text, description=text)
+    add_commands(parser.add_subparsers(metavar="COMMAND", required=True), _command)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,9 @@ def table() -> list[tuple[str, ...]]:
 
     The published mIoU is that of the recipe's own weights in the catalogue, for one scale.
     """
-    rows = [("name", "network", "parameters", "MACs", "at (W x H)", "classes", "published mIoU", "recipe", "source")]
+    rows: list[tuple[str, ...]] = [
+        ("name", "network", "parameters", "MACs", "at (W x H)", "classes", "published mIoU", "recipe", "source")
+    ]
     for name in names():
         each = _networks[name]
         height, width = each.size_hw
@@ -132,8 +134,8 @@ _PAGE = """# Networks
 Written by `mobileseg models --markdown` (`make docs`); do not edit it here.
 
 Parameters are those that training changes, MACs the multiply-accumulate operations of convolutions and linear layers
-for one image of the recipe's training size, both counted exactly on the network itself with the recipe's number of classes.
-The published mIoU is the authors', on the validation images at one scale; it has not been measured here.
+for one image of the recipe's training size, both counted exactly on the network itself with the recipe's number of
+classes. The published mIoU is the authors', on the validation images at one scale; it has not been measured here.
 
 {table}
 

@@ -58,7 +58,7 @@ def test_mobileseg_command_is_the_main_function_of_cli() -> None:
 
 def test_extras_are_those_promised() -> None:
     metadata = importlib.metadata.metadata("paddle_mobileseg")
-    assert set(metadata.get_all("Provides-Extra") or []) == {"cpu", "gpu", "onnx", "lite", "convert", "dev"}
+    assert set(metadata.get_all("Provides-Extra") or []) == {"cpu", "gpu", "onnx", "lite", "dev"}
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -15,7 +15,7 @@ from paddle import Tensor, nn
 from paddle.nn.initializer import KaimingNormal
 
 from paddle_mobileseg import registry
-from paddle_mobileseg.layers import ConvBNAct
+from paddle_mobileseg.layers import ConvBNAct, shuffle_halves
 from paddle_mobileseg.weights import load_weights
 
 # Width factor: channels of the stem and of the three stages.
@@ -46,15 +46,6 @@ def _conv_bn(
         conv_init=KaimingNormal(),
         names=("_conv", "_batch_norm"),
     )
-
-
-def shuffle_halves(first: Tensor, second: Tensor) -> Tensor:
-    """Two ``[N, C, H, W]`` to ``[N, 2 C, H, W]``, whose channels are by turns one of the first and one of the second.
-
-    Equal to concatenating and shuffling in two groups, in a single copy: with the rows of both stacked channel by
-    channel, the memory already lies in the wanted order. No size but C is written into an exported graph.
-    """
-    return paddle.concat([first, second], axis=2).reshape([0, 2 * first.shape[1], -1, 0])
 
 
 class ShuffleUnit(nn.Layer):

@@ -282,10 +282,10 @@ class TopTransformer(nn.Layer):
             for i in range(depths)
         ]
         self.trans = AttentionStage(blocks)
-        self.SIM = nn.LayerList()
-        if injection:
-            injections = [injection_class(each, out_channels, lr_mult) for each in self.token_channels[1:]]
-            self.SIM = nn.LayerList([nn.Identity(), *injections])  # none at stride 4
+        sims: list[nn.Layer] = []
+        if injection:  # none at stride 4
+            sims = [nn.Identity(), *(injection_class(each, out_channels, lr_mult) for each in self.token_channels[1:])]
+        self.SIM = nn.LayerList(sims)
         self.feat_channels = [out_channels] * 3 if injection else [*self.token_channels, channels]
         self.feat_strides = [8, 16, 32] if injection else [4, 8, 16, 32, 64]
         if pretrained is not None:
@@ -353,12 +353,8 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     },
 }
 
-# What a YAML may say about these factories: TopTransformer's own arguments less those that make the variant.
+# What a YAML may say about these factories: TopTransformer's own arguments less those that the published networks fix.
 _VARIANT_ARGUMENTS = (
-    "depths",
-    "key_dim",
-    "attn_ratios",
-    "mlp_ratios",
     "drop_path_rate",
     "injection_type",
     "injection",

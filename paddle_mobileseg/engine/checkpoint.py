@@ -40,7 +40,7 @@ class Checkpoint:
     """A checkpoint that has been read and checked.
 
     Attributes:
-        folder: where it lies.
+        folder: where it lies; of weights that come without a checkpoint, their file.
         config: the configuration it was trained with.
         class_names: a name for each class.
         palette: ``[C, 3]`` uint8 RGB.

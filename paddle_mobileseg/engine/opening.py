@@ -14,16 +14,16 @@ from paddle_mobileseg.config import Config, build
 from paddle_mobileseg.data.palette import default_palette
 from paddle_mobileseg.engine.checkpoint import MANIFEST, Checkpoint, load_checkpoint
 from paddle_mobileseg.files import sha256
-from paddle_mobileseg.weights import load_state, read_weights
-from paddle_mobileseg.weights.download import fetch
+from paddle_mobileseg.weights import load_state, locate, read_weights
+from paddle_mobileseg.weights.sources import entry_of, is_remote
 
 
 def open_model(model_path: str | Path, cfg: Config | None = None) -> Checkpoint:
     """Read a model to evaluate, predict with or export.
 
     Args:
-        model_path: a checkpoint folder, the ``model.pdparams`` in it, any published ``.pdparams`` or ``.pth`` file, or
-            the URL of one.
+        model_path: a checkpoint folder, the ``model.pdparams`` in it, any published weights file, the URL of one, or
+            its name in the catalogue (what is on the disk under a name comes first).
         cfg: replaces the checkpoint's own configuration; necessary for a bare weights file.
 
     Raises:
@@ -31,20 +31,20 @@ def open_model(model_path: str | Path, cfg: Config | None = None) -> Checkpoint:
         OSError: the URL cannot be downloaded.
         ValueError: a bare weights file without a configuration, or a damaged file.
     """
-    is_url = str(model_path).startswith(("http://", "https://"))
-    path = Path(model_path)
-    if not is_url:
+    if not is_remote(model_path):
+        path = locate(model_path)
         _check_exists(path)
         if path.is_dir() or (path.parent / MANIFEST).is_file():
             checkpoint = load_checkpoint(path)
             return checkpoint if cfg is None else dataclasses.replace(checkpoint, config=cfg)
     if cfg is None:
-        raise ValueError(f"{model_path} holds weights only; name the network that they belong to with --config")
-    if is_url:
-        path = fetch(str(model_path))
+        raise ValueError(
+            f"{model_path} holds weights only; name the network that they belong to with --config{_recipe(model_path)}"
+        )
+    path = locate(model_path)
     weights = read_weights(path)
     names, palette, ignore_index = _classes(cfg)
-    return Checkpoint(path.parent, cfg, names, palette, ignore_index, 0, None, weights, sha256(path), [])
+    return Checkpoint(path, cfg, names, palette, ignore_index, 0, None, weights, sha256(path), [])
 
 
 def build_network(checkpoint: Checkpoint) -> nn.Layer:
@@ -79,6 +79,12 @@ def val_transforms(cfg: Config) -> list[dict[str, Any]]:
             "add them"
         )
     return transforms
+
+
+def _recipe(model_path: str | Path) -> str:
+    """The value of --config for weights of the catalogue, where there is a recipe for them."""
+    entry = entry_of(model_path)
+    return f" configs/{entry.recipe}" if entry is not None and entry.recipe else ""
 
 
 def _check_exists(path: Path) -> None:

@@ -45,6 +45,7 @@ class TrainOptions:
         do_eval: evaluate at each checkpoint and keep the best.
         ema_decay: average the weights with this decay; ``None`` does not.
         resume_model: a checkpoint folder to go on from.
+        ignore_head: of the weights that ``model.pretrained`` names, leave out the head's tensors of another shape.
         command: the command line, for the record.
     """
 
@@ -58,6 +59,7 @@ class TrainOptions:
     do_eval: bool = False
     ema_decay: float | None = None
     resume_model: str | None = None
+    ignore_head: bool = False
     command: str = ""
 
 
@@ -117,7 +119,10 @@ class Trainer:
         self.val_dataset = build.dataset(cfg, "val") if cfg.val_dataset else None
         if options.do_eval and self.val_dataset is None:
             raise ValueError("--do_eval needs a val_dataset in the configuration")
-        self.network = build.component(without_pretrained(cfg.model) if checkpoint else cfg.model, "model")
+        if checkpoint is None:
+            self.network = build.model(cfg, options.ignore_head)
+        else:
+            self.network = build.component(without_pretrained(cfg.model), "model")
         check_losses(cfg, self.network)
         self.losses = build.losses(cfg)
         self.lr_scheduler = build.lr_scheduler(cfg)

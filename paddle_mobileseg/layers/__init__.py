@@ -1,9 +1,10 @@
 """Blocks that the networks share, each written once."""
 
 from paddle_mobileseg.layers.activation import activation
-from paddle_mobileseg.layers.channels import round_channels
+from paddle_mobileseg.layers.channels import round_channels, shuffle_halves
 from paddle_mobileseg.layers.conv import ConvBNAct, SqueezeExcite
 from paddle_mobileseg.layers.drop_path import DropPath
+from paddle_mobileseg.layers.head import FuseHead
 from paddle_mobileseg.layers.mode import eval_mode
 from paddle_mobileseg.layers.pooling import adaptive_avg_pool, global_avg_pool
 from paddle_mobileseg.layers.sea_attention import SeaAttention
@@ -12,6 +13,7 @@ from paddle_mobileseg.layers.vim import valid_interpolate
 __all__ = [
     "ConvBNAct",
     "DropPath",
+    "FuseHead",
     "SeaAttention",
     "SqueezeExcite",
     "activation",
@@ -19,5 +21,6 @@ __all__ = [
     "eval_mode",
     "global_avg_pool",
     "round_channels",
+    "shuffle_halves",
     "valid_interpolate",
 ]

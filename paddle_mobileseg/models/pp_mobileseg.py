@@ -8,24 +8,10 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from paddle_mobileseg import networks, registry
-from paddle_mobileseg.layers import ConvBNAct
+from paddle_mobileseg.layers import FuseHead
 from paddle_mobileseg.weights import load_weights
 
 _LOGGER = logging.getLogger("paddle_mobileseg")
-
-
-class PPMobileSegHead(nn.Layer):
-    """``[N, C, h, w]`` to logits ``[N, num_classes, h, w]``: depthwise or pointwise fusion, channel dropout,
-    classifier."""
-
-    def __init__(self, num_classes: int, in_channels: int, use_dw: bool = True, dropout_ratio: float = 0.1) -> None:
-        super().__init__()
-        self.linear_fuse = ConvBNAct(in_channels, in_channels, groups=in_channels if use_dw else 1, act="relu")
-        self.dropout = nn.Dropout2D(dropout_ratio)
-        self.conv_seg = nn.Conv2D(in_channels, num_classes, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv_seg(self.dropout(self.linear_fuse(x)))
 
 
 @registry.register("models")
@@ -66,7 +52,7 @@ class PPMobileSeg(nn.Layer):
         self.num_classes = num_classes
         self.align_corners = align_corners
         self.backbone = backbone
-        self.decode_head = PPMobileSegHead(num_classes, backbone.feat_channels[0], head_use_dw)
+        self.decode_head = FuseHead(num_classes, backbone.feat_channels[0], head_use_dw)
         if pretrained is not None:
             load_weights(self, pretrained)
 

@@ -1,6 +1,6 @@
-"""Reading published weights and loading them strictly."""
+"""Published weights: where they are, reading them, loading them strictly."""
 
-from paddle_mobileseg.weights.files import read_weights
 from paddle_mobileseg.weights.loading import load_state, load_weights
+from paddle_mobileseg.weights.sources import locate, read_weights
 
-__all__ = ["load_state", "load_weights", "read_weights"]
+__all__ = ["load_state", "load_weights", "locate", "read_weights"]

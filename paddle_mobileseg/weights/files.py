@@ -6,29 +6,39 @@ from pathlib import Path
 
 import numpy as np
 
-from paddle_mobileseg.weights.download import fetch
+from paddle_mobileseg.weights.archive import is_archive, read_member
 from paddle_mobileseg.weights.mmseg import to_paddleseg_names
 from paddle_mobileseg.weights.paddle_file import read_paddle
-from paddle_mobileseg.weights.torch_file import read_torch
+from paddle_mobileseg.weights.torch_file import is_torch, read_torch
+
+_HTML = (b"<!doctype", b"<html", b"<?xml")
 
 
-def read_weights(source: str | Path) -> dict[str, np.ndarray]:
-    """Read a ``.pdparams`` state_dict or an mmsegmentation ``.pth`` checkpoint.
+def read_file(path: Path) -> dict[str, np.ndarray]:
+    """Read the weights in a file. What kind of file it is, its content says, not its name.
 
     Args:
-        source: a path or an ``https`` URL.
+        path: a ``.pdparams`` file, an archive with one, or a torch checkpoint.
 
     Returns:
         Arrays by PaddleSeg's names.
 
     Raises:
         FileNotFoundError: no such file.
+        OSError: it cannot be read.
         ValueError: the file is not a weights file, is damaged, or wants more than tensors (nothing in it is run).
-        OSError: the download failed.
     """
-    path = fetch(str(source)) if str(source).startswith(("http://", "https://")) else Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}; expected a .pdparams or .pth file")
-    if path.suffix in (".pth", ".pt"):
+    with open(path, "rb") as file:
+        head = file.read(512)
+    if not head:
+        raise ValueError(f"{path} is not a weights file: it is empty")
+    if head.lstrip().lower().startswith(_HTML):
+        raise ValueError(f"{path} is not a weights file but a web page; a browser shows what it says")
+    if is_torch(path, head):
         return to_paddleseg_names(read_torch(path))
+    if is_archive(path):
+        name, content = read_member(path)
+        return read_paddle(f"{path} ({name})", content)
     return read_paddle(path)

@@ -1,4 +1,4 @@
-"""mmsegmentation's parameter names of PP-MobileSeg as PaddleSeg's. No tensor changes its shape."""
+"""torch's parameter names of PP-MobileSeg, TopFormer and STDC as PaddleSeg's. No tensor changes its shape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# Applied in this order to every name; each is one rule of the two code bases' difference.
+# What torch's DistributedDataParallel puts before every name.
+_WRAPPER = "module."
+
+# Applied in this order to every name; each is one rule of the two code bases' difference. But for the first two, they
+# are about mmsegmentation's PP-MobileSeg; TopFormer and STDC have PaddleSeg's names otherwise.
 _RULES: tuple[tuple[str, str], ...] = (
     (r"\.running_mean$", "._mean"),
     (r"\.running_var$", "._variance"),
@@ -31,7 +35,9 @@ def to_paddleseg_names(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
         ValueError: two names become one.
     """
     renamed: dict[str, np.ndarray] = {}
+    wrapped = all(name.startswith(_WRAPPER) for name in state)
     for name, array in state.items():
+        name = name.removeprefix(_WRAPPER) if wrapped else name
         if name.endswith(".num_batches_tracked"):
             continue
         for pattern, replacement in _RULES:

@@ -11,7 +11,7 @@ import collections
 import math
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -23,11 +23,12 @@ _SLICE_TABLE = "UnpackBigParamInfor@@"
 _DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
 
 
-def read_paddle(path: str | Path) -> dict[str, np.ndarray]:
+def read_paddle(path: str | Path, file: IO[bytes] | None = None) -> dict[str, np.ndarray]:
     """The state_dict in a ``.pdparams`` file.
 
     Args:
         path: a file that ``paddle.save`` wrote.
+        file: its content where it is not on the disk; ``path`` then only names it.
 
     Returns:
         Arrays by name, in the file's order and with the file's dtypes.
@@ -36,9 +37,9 @@ def read_paddle(path: str | Path) -> dict[str, np.ndarray]:
         OSError: the file cannot be read.
         ValueError: a damaged file, a pickle that wants more than arrays, or no state_dict in it.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb") if file is None else file as opened:
         try:
-            content = _ArrayUnpickler(file, encoding="latin1").load()
+            content = _ArrayUnpickler(opened, encoding="latin1").load()
         except OSError:
             raise
         except Exception as error:  # a damaged pickle can raise almost anything

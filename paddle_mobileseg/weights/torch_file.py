@@ -16,6 +16,21 @@ from typing import IO, Any
 import numpy as np
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_BYTES = _LEGACY_MAGIC.to_bytes(10, "little")
+_MAX_BYTES = 1 << 32  # of all tensors
+
+# Where a checkpoint keeps the weights, in the order of preference; without any of these it is the state_dict itself.
+# TopFormer's authors load the first of these from their ImageNet files.
+_WRAPPERS = ("state_dict_ema", "state_dict", "model")
+
+# What training scripts put beside the weights; it is read as nothing.
+_UNUSED = (
+    ("argparse", "Namespace"),
+    ("_codecs", "encode"),  # bytes of a NumPy number
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+)
 
 _DTYPES = {
     "FloatStorage": np.float32,
@@ -30,8 +45,24 @@ _DTYPES = {
 }
 
 
+def is_torch(path: Path, head: bytes) -> bool:
+    """Whether a file is a torch checkpoint, by its content, or by its name if the content is none that is known.
+
+    Args:
+        path: the file.
+        head: its first bytes.
+    """
+    if _LEGACY_BYTES in head[:32]:
+        return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return path.suffix in (".pth", ".pt")
+
+
 def read_torch(path: str | Path) -> dict[str, np.ndarray]:
-    """The state_dict of a torch checkpoint, with or without mmsegmentation's wrapper.
+    """The state_dict of a torch checkpoint, with or without a wrapper.
 
     Args:
         path: a ``.pth`` file in either container.
@@ -52,11 +83,22 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
             f"{path} is not a torch checkpoint that can be read ({error or type(error).__name__}); "
             "expected a file of torch.save that holds tensors only"
         ) from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    state = content if isinstance(content, dict) else {}
+    state = next((state[name] for name in _WRAPPERS if isinstance(state.get(name), dict)), state)
     tensors = {name: array for name, array in state.items() if isinstance(array, np.ndarray)}
     if not tensors or len(tensors) != len(state):
         raise ValueError(f"{path} holds no state_dict: expected a mapping of names to tensors")
     return tensors
+
+
+class _Unused:
+    """Stands for what is no tensor."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
 
 
 class _TensorUnpickler(pickle.Unpickler):
@@ -75,6 +117,8 @@ class _TensorUnpickler(pickle.Unpickler):
             return lambda data, requires_grad, hooks: data
         if module == "collections" and name == "OrderedDict":
             return collections.OrderedDict
+        if (module, name) in _UNUSED:
+            return _Unused
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
     def persistent_load(self, pid: Any) -> np.ndarray:
@@ -85,6 +129,9 @@ class _TensorUnpickler(pickle.Unpickler):
 def _read_zip(path: str | Path) -> Any:
     """torch 1.6 and later: a zip archive with the pickle and one entry for each storage."""
     with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+        if size > _MAX_BYTES:
+            raise ValueError(f"it has {size} bytes unpacked, which is more than the {_MAX_BYTES} allowed")
         pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         folder = pickled[: -len("data.pkl")]
 

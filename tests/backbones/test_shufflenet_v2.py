@@ -10,8 +10,9 @@ import pytest
 from paddle import nn
 
 from paddle_mobileseg import registry
-from paddle_mobileseg.backbones.shufflenet_v2 import ShuffleNetV2, shuffle_halves
+from paddle_mobileseg.backbones.shufflenet_v2 import ShuffleNetV2
 from paddle_mobileseg.config.components import accepted_arguments
+from paddle_mobileseg.layers import shuffle_halves
 from tests.backbones.comparison import (
     assert_as_announced,
     assert_same_maps,

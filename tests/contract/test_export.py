@@ -30,7 +30,7 @@ def exported(record: networks.Network) -> nn.Layer:
         elif len(shape) == 1:
             value = random.uniform(0.5, 1.5, shape)
         else:
-            value = random.normal(size=shape) * np.sqrt(1.6 / np.prod(shape[1:]))
+            value = random.normal(size=shape) * np.sqrt(1.0 / np.prod(shape[1:]))
         tensor.set_value(value.astype(np.float32))
     return network
 

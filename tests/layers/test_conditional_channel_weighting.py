@@ -10,15 +10,8 @@ import pytest
 from paddle_mobileseg.layers.conditional_channel_weighting import (
     CrossResolutionWeighting,
     SpatialWeighting,
-    interleave,
     upsample_nearest,
 )
-
-
-def test_interleave_takes_channels_in_turn() -> None:
-    first, second = (paddle.to_tensor([[[[a]], [[b]]]]) for a, b in ((1.0, 2.0), (10.0, 20.0)))
-
-    assert interleave(first, second).numpy().tolist() == [[[[1.0]], [[10.0]], [[2.0]], [[20.0]]]]
 
 
 @pytest.mark.parametrize("size", [(3, 4), (6, 8), (24, 4), (9, 32), (7, 8), (5, 13)])
@@ -48,7 +41,8 @@ def test_cross_resolution_weights_are_those_of_all_branches_together() -> None:
     layer = CrossResolutionWeighting([4, 12], freeze_norm=False, norm_decay=0.0)
     layer.eval()
     for parameter in layer.parameters():
-        parameter.set_value(paddle.randn(parameter.shape))
+        if not parameter.stop_gradient:  # variances must stay positive
+            parameter.set_value(paddle.randn(parameter.shape))
     large, small = paddle.rand([1, 4, 4, 4]), paddle.rand([1, 12, 2, 2])
     with paddle.no_grad():
         weighted = [x.numpy() for x in layer([large, small])]
@@ -70,5 +64,5 @@ def test_spatial_weights_are_the_same_at_every_position() -> None:
 
     assert np.ptp(ratio, axis=(2, 3)).max() < 1e-5
     assert np.ptp(ratio, axis=(0, 1)).min() > 1e-3
-    assert 0 <= ratio.min()
+    assert ratio.min() >= 0
     assert ratio.max() <= 1 + 1e-5

@@ -10,6 +10,7 @@ import pytest
 from paddle import nn
 
 from paddle_mobileseg import networks
+from paddle_mobileseg.backbones.top_transformer import POOLINGS
 
 NUM_CLASSES = 19
 COMPARED = [name for name in networks.names() if networks.get(name).in_paddleseg]
@@ -66,6 +67,8 @@ def name(request: pytest.FixtureRequest) -> str:
 def pair(name: str) -> tuple[nn.Layer, nn.Layer]:
     """PaddleSeg's network and ours, both with the same weights, in eval mode."""
     theirs, ours = networks.get(name).build_paddleseg(NUM_CLASSES), networks.get(name).build(NUM_CLASSES)
+    if name.startswith("topformer"):
+        ours.backbone.pool = POOLINGS["floor"]  # ours is the authors' by default
     for theirs_part, ours_part in ((theirs, ours), (theirs.backbone, ours.backbone)):
         assert type(theirs_part).__module__.startswith("paddleseg.")
         assert type(ours_part).__module__.startswith("paddle_mobileseg.")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import http.server
 import logging
 import pickle
-import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +12,12 @@ import paddle
 import pytest
 from paddle import nn
 
+from paddle_mobileseg import networks
 from paddle_mobileseg.backbones.strideformer import strideformer_tiny
 from paddle_mobileseg.models.pp_mobileseg import PPMobileSeg
-from paddle_mobileseg.weights import load_weights, read_weights
-from paddle_mobileseg.weights.download import cached_path, fetch
+from paddle_mobileseg.weights import load_state, load_weights, read_weights, torch_file
 from paddle_mobileseg.weights.torch_file import read_torch
+from tests.weights.torch_writer import write_torch
 
 
 def small() -> nn.Layer:
@@ -29,6 +27,75 @@ def small() -> nn.Layer:
 def saved(path: Path, network: nn.Layer) -> Path:
     paddle.save(network.state_dict(), str(path))
     return path
+
+
+def test_where_the_file_seems_to_belong_is_said(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model.pdparams", networks.get("pp_mobileseg_tiny").build(7))
+    with pytest.raises(ValueError, match=r"does not fit PPMobileSeg: .*tensors of another shape") as raised:
+        load_weights(networks.get("pp_mobileseg_tiny").build(11), path)
+    assert "decode_head.conv_seg.weight: got [7, 256, 1, 1], expected [11, 256, 1, 1]" in str(raised.value)
+    assert "The file seems to belong to pp_mobileseg_tiny with 7 classes. Check that" in str(raised.value)
+    with pytest.raises(ValueError, match="The file seems to belong to pp_mobileseg_tiny with 7 classes"):
+        load_weights(networks.get("topformer_tiny").build(7), path)
+    with pytest.raises(ValueError, match="The file seems to belong to no network that is here"):
+        load_weights(small(), saved(path, nn.Linear(2, 2)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    network = small()
+    state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    state["1._variance"][2] = value
+    paddle.save(state, str(tmp_path / "model.pdparams"))
+    with pytest.raises(ValueError, match=r"1 tensors with values that are not finite \(1\._variance\)"):
+        load_weights(network, tmp_path / "model.pdparams")
+
+
+def test_types(tmp_path: Path) -> None:
+    """Floating-point numbers of any precision become the network's; whole numbers cannot be weights."""
+    network, path = small(), tmp_path / "model.pdparams"
+    state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    types = {"0.weight": np.float16, "0.bias": np.float64}
+    paddle.save({name: array.astype(types.get(name, np.float32)) for name, array in state.items()}, str(path))
+    load_weights(network, path)
+    assert {str(tensor.dtype) for tensor in network.state_dict().values()} == {"paddle.float32"}
+    np.testing.assert_allclose(network[0].weight.numpy(), state["0.weight"], atol=1e-3)
+    paddle.save({**state, "0.bias": np.arange(4)}, str(path))
+    with pytest.raises(ValueError, match=r"1 tensors that hold no floating-point numbers \(0\.bias: int64\)"):
+        load_weights(network, path)
+
+
+def test_a_web_page_and_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.pdparams"
+    path.write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=r"model\.pdparams is not a weights file but a web page"):
+        read_weights(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"model\.pdparams is not a weights file: it is empty"):
+        read_weights(path)
+
+
+def test_a_network_translates_an_earlier_layout_wherever_it_loads(tmp_path: Path) -> None:
+    class Renamed(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.new = nn.Linear(2, 2)
+
+        def translate_weights(self, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            if "older.weight" in weights:
+                raise ValueError("older.weight is damaged")
+            return {name.replace("old.", "new."): array for name, array in weights.items()}
+
+    weights = {"old.weight": np.ones([2, 2], np.float32), "old.bias": np.ones([2], np.float32)}
+    network = Renamed()
+    load_state(network, weights, "a file")
+    np.testing.assert_array_equal(network.new.weight.numpy(), np.ones([2, 2]))
+    paddle.save(weights, str(tmp_path / "model.pdparams"))
+    other = Renamed()
+    load_weights(other, tmp_path / "model.pdparams")
+    np.testing.assert_array_equal(other.new.bias.numpy(), [1, 1])
+    with pytest.raises(ValueError, match=r"^a file: older\.weight is damaged"):
+        load_state(other, {"older.weight": np.ones([2, 2])}, "a file")
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -193,6 +260,48 @@ def test_torch_pickles_that_raise_something_else(tmp_path: Path, pickled: bytes)
         read_torch(torch_zip(tmp_path / "a.pth", pickled))
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "state_dict_ema", "model"])
+def test_what_torch_saves(tmp_path: Path, wrapper: str | None, legacy: bool) -> None:
+    random = np.random.default_rng(0)
+    state = {
+        "module.a.weight": random.random((2, 3)).astype(np.float32),
+        "module.b.running_mean": random.random(3).astype(np.float16),
+        "module.b.num_batches_tracked": np.array(7),
+    }
+    path = write_torch(tmp_path / "a.pth", state, wrapper, legacy)
+    read = read_torch(path)
+    assert list(read) == list(state)
+    for name, array in state.items():
+        np.testing.assert_array_equal(read[name], array)
+        assert read[name].dtype == array.dtype
+    assert list(read_weights(path)) == ["a.weight", "b._mean"]
+    assert list(read_weights(path.rename(tmp_path / "STDCNet.tar"))) == ["a.weight", "b._mean"]
+
+
+def test_only_what_all_names_begin_with_is_taken_off(tmp_path: Path) -> None:
+    one = np.ones(1, np.float32)
+    path = write_torch(tmp_path / "a.pth", {"module.a": one, "b": one})
+    assert list(read_weights(path)) == ["module.a", "b"]
+
+
+def test_numbers_beside_the_weights_are_read_as_nothing(tmp_path: Path) -> None:
+    scalars = pickle.dumps({"best": np.float64(0.7)}, 2)[2:-1]
+    path = write_torch(tmp_path / "a.pth", {"a": np.ones(2, np.float32)}, None)
+    with zipfile.ZipFile(path) as archive:
+        tensors, values = archive.read("archive/data.pkl")[2:-1], archive.read("archive/data/0")
+    content = b"\x80\x02}(X\x0a\x00\x00\x00state_dict" + tensors + b"X\x04\x00\x00\x00meta" + scalars + b"u."
+    torch_zip(path, content, _0=np.frombuffer(values, np.float32))
+    np.testing.assert_array_equal(read_torch(path)["a"], [1, 1])
+
+
+def test_a_torch_file_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_torch(tmp_path / "a.pth", {"a": np.ones(1000, np.float32)})
+    monkeypatch.setattr(torch_file, "_MAX_BYTES", 3000)
+    with pytest.raises(ValueError, match="bytes unpacked, which is more than the 3000 allowed"):
+        read_torch(path)
+
+
 def test_both_containers_hold_the_same(shared_dir: Path) -> None:
     oracles = shared_dir / "reference" / "oracles"
     new, old = (read_torch(oracles / f"topformer_tiny{kind}.pth") for kind in ("", "_legacyformat"))
@@ -229,55 +338,3 @@ def test_torch_tensors_may_not_reach_outside_their_storage(shared_dir: Path, tmp
 
     with pytest.raises(ValueError, match="expected"):
         read_torch(broken)
-
-
-def test_download_without_network_names_the_file_to_put_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOBILESEG_CACHE", str(tmp_path))
-    url = "http://127.0.0.1:9/dygraph/model.pdparams"
-
-    with pytest.raises(OSError, match=str(cached_path(url))):
-        fetch(url)
-    assert list(tmp_path.iterdir()) == []
-    cached_path(url).write_bytes(b"here")
-    assert fetch(url).read_bytes() == b"here"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """A server on this computer: /good has four bytes, /short breaks off, /away leads to another host by http."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/away":
-                self.send_response(302)
-                self.send_header("Location", "http://example.invalid/model.pdparams")
-            else:
-                self.send_response(200)
-                self.send_header("Content-Length", "4" if self.path == "/good" else "400")
-            self.end_headers()
-            self.wfile.write(b"good")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-
-
-def test_downloads(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOBILESEG_CACHE", str(tmp_path))
-    assert fetch(f"{server}/good").read_bytes() == b"good"
-    with pytest.raises(OSError, match="could not download"):
-        fetch(f"{server}/short")
-    with pytest.raises(OSError, match=r"http://example\.invalid/model\.pdparams is not an https address"):
-        fetch(f"{server}/away")
-    assert list(tmp_path.iterdir()) == [cached_path(f"{server}/good")]
-
-
-def test_only_encrypted_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOBILESEG_CACHE", str(tmp_path))
-    for url in ("http://example.invalid/model.pdparams", "http://localhost.example.invalid/model.pdparams"):
-        with pytest.raises(ValueError, match="is not an https address"):
-            read_weights(url)

@@ -1,4 +1,4 @@
-"""The authors' PyTorch network and ours give the same numbers on the same weights."""
+"""The authors' PyTorch networks and ours give the same numbers on the same weights, under the published names."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ import numpy as np
 import paddle
 import pytest
 
-from paddle_mobileseg.backbones.strideformer import strideformer_base, strideformer_tiny
-from paddle_mobileseg.models.pp_mobileseg import PPMobileSeg
+from paddle_mobileseg import networks
 from paddle_mobileseg.weights import load_weights
 from paddle_mobileseg.weights.mmseg import to_paddleseg_names
 
-NETWORKS = {
-    "tiny": lambda: PPMobileSeg(150, strideformer_tiny(inj_type="AAM")),
-    "base": lambda: PPMobileSeg(150, strideformer_base(inj_type="AAMSx8")),
-}
-TRAINABLE = {"tiny": 1_492_298, "base": 5_943_878}
+# Networks whose authors publish mmsegmentation checkpoints.
+FROM_TORCH = ["pp_mobileseg_base", "pp_mobileseg_tiny", "topformer_base", "topformer_small", "topformer_tiny"]
 
 
 def keys(shared_dir: Path, name: str) -> list[tuple[str, list[int]]]:
@@ -27,12 +23,20 @@ def keys(shared_dir: Path, name: str) -> list[tuple[str, list[int]]]:
 
 
 @pytest.mark.parametrize("size", ["512x512", "480x480"])
-def test_tiny_equals_the_authors_network(shared_dir: Path, size: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [
+        ("pp_mobileseg_tiny", "pp_mobileseg_tiny"),
+        ("topformer_tiny", "topformer_tiny"),
+        ("topformer_tiny", "topformer_tiny_legacyformat"),
+    ],
+)
+def test_tiny_equals_the_authors_network(shared_dir: Path, name: str, container: str, size: str) -> None:
     oracles = shared_dir / "reference" / "oracles"
-    network = NETWORKS["tiny"]()
-    load_weights(network, oracles / "pp_mobileseg_tiny.pth")
+    network = networks.get(name).build()
+    load_weights(network, oracles / f"{container}.pth")
     network.eval()
-    expected = np.load(oracles / f"pp_mobileseg_tiny_{size}.npz")
+    expected = np.load(oracles / f"{name}_{size}.npz")
     image = paddle.to_tensor(np.load(oracles / f"input_imagenet_{size}.npz")["input"])
     with paddle.no_grad():
         low, full = network.low_logits(image).numpy(), network(image)[0].numpy()[0]
@@ -45,18 +49,17 @@ def test_tiny_equals_the_authors_network(shared_dir: Path, size: str) -> None:
     assert np.array_equal(full.argmax(0)[~near_tie], expected["argmax"][~near_tie])
 
 
-@pytest.mark.parametrize("variant", NETWORKS)
-def test_names_and_shapes_are_those_of_the_published_files(shared_dir: Path, variant: str) -> None:
-    own = [(name, list(tensor.shape)) for name, tensor in NETWORKS[variant]().state_dict().items()]
+@pytest.mark.parametrize("name", FROM_TORCH)
+def test_names_and_shapes_are_those_of_the_published_files(shared_dir: Path, name: str) -> None:
+    own = [(key, list(tensor.shape)) for key, tensor in networks.get(name).build().state_dict().items()]
 
-    assert own == keys(shared_dir, f"paddleseg_pp_mobileseg_{variant}")
-    torch_keys = keys(shared_dir, f"torch_pp_mobileseg_{variant}")
-    renamed = to_paddleseg_names({name: np.zeros(shape) for name, shape in torch_keys})
-    assert sorted((name, list(array.shape)) for name, array in renamed.items()) == sorted(own)
+    assert own == keys(shared_dir, f"paddleseg_{name}")
+    renamed = to_paddleseg_names({key: np.zeros(shape) for key, shape in keys(shared_dir, f"torch_{name}")})
+    assert sorted((key, list(array.shape)) for key, array in renamed.items()) == sorted(own)
 
 
-@pytest.mark.parametrize("variant", NETWORKS)
-def test_parameter_count(variant: str) -> None:
-    parameters = NETWORKS[variant]().parameters()
+@pytest.mark.parametrize("name", FROM_TORCH)
+def test_parameter_count_is_that_of_paddleseg(shared_dir: Path, name: str) -> None:
+    measured = json.loads((shared_dir / "reference" / "paddleseg_flops.json").read_text())
 
-    assert sum(int(np.prod(p.shape)) for p in parameters if not p.stop_gradient) == TRAINABLE[variant]
+    assert networks.get(name).parameters == measured[f"{name}|150|512x512"]["params_trainable"]
