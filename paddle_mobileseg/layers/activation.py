@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from paddle import nn
+import paddle
+from paddle import Tensor, nn
+
+
+class LeakyReLU(nn.Layer):
+    """``x``, or ``x / 100`` where it is negative.
+
+    Paddle's own operator gets a slope of almost 0 in ONNX files, because paddle2onnx 2.1.0 misreads its attribute.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return paddle.maximum(x, 0.01 * x)
+
 
 _ACTIVATIONS: dict[str, type[nn.Layer]] = {
     "relu": nn.ReLU,
-    "leakyrelu": nn.LeakyReLU,
+    "leakyrelu": LeakyReLU,
     "relu6": nn.ReLU6,
     "hardswish": nn.Hardswish,
     "sigmoid": nn.Sigmoid,

@@ -8,7 +8,7 @@ from paddle_mobileseg.layers.conv import ConvBNAct
 
 
 class FuseHead(nn.Layer):
-    """``[N, C, h, w]`` to logits ``[N, num_classes, h, w]``: depthwise or pointwise fusion, channel dropout, classifier.
+    """``[N, C, h, w]`` to logits ``[N, num_classes, h, w]``: depthwise or pointwise fusion, dropout, classifier.
 
     Args:
         num_classes: classes of the logits.

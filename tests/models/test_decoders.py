@@ -6,6 +6,7 @@ The networks as published are compared in tests/parity.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,19 @@ from paddle import nn
 
 from paddle_mobileseg import networks, registry
 from paddle_mobileseg.config import build
+from paddle_mobileseg.export.onnx_convert import convert
+from paddle_mobileseg.export.static import save_static
 from paddle_mobileseg.layers.attention_fusion import FUSIONS, RESIZE_MODES, fusion
 from paddle_mobileseg.layers.pyramid import SimplePyramidPooling
 from paddle_mobileseg.models.fld_network import FLDNetwork
 from paddle_mobileseg.models.mobileseg import MobileSeg
 from paddle_mobileseg.models.pp_liteseg import PPLiteSeg
+from paddle_mobileseg.runtime.onnxruntime_backend import OnnxRuntimeBackend
+from paddle_mobileseg.runtime.paddle_backend import PaddleBackend
 from tests.backbones.comparison import (
     assert_same_maps,
     assert_same_training_step,
+    give_random_weights,
     image,
     parameter_attributes,
     with_equal_weights,
@@ -171,6 +177,22 @@ def test_in_eval_mode_one_head_runs() -> None:
     network.train()
     network(paddle.rand([2, 3, 64, 64]))
     assert runs == [2, 1, 1]
+
+
+@pytest.mark.parametrize("arm_type", [name for name in PADDLESEG_FUSIONS if name != "UAFM_SpAtten"])
+def test_variants_that_no_recipe_has_are_exported(arm_type: str, tmp_path: Path) -> None:
+    network = MobileSeg(5, Backbone(), arm_type=arm_type, use_last_fuse=True)
+    give_random_weights(network, seed=0)
+    network.eval()
+    save_static(network, tmp_path, "none", [-1, 3, -1, -1])
+    graph, weights, onnx = (tmp_path / name for name in ("model.json", "model.pdiparams", "model.onnx"))
+    convert(graph, weights, onnx)
+    x = np.random.default_rng(0).normal(size=(1, 3, 75, 101)).astype(np.float32)
+    with paddle.no_grad():
+        expected = network(paddle.to_tensor(x))[0].numpy()
+
+    for runner in (PaddleBackend([graph, weights], 1), OnnxRuntimeBackend([onnx], 1)):
+        np.testing.assert_allclose(runner.run(x), expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_what_the_backbone_never_trains() -> None:
