@@ -22,9 +22,10 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     """A temporary path beside ``target``; on leaving without an error it is synced and takes the target's name.
 
     Works for a file that the block writes, or for a folder that it makes and fills. What is there already under the
-    name is kept until the new one is whole.
+    name is kept until the new one is whole. A file never takes the place of a folder.
 
     Raises:
+        IsADirectoryError: the block wrote a file, and the target is a folder.
         OSError: the folder cannot be made or written; the message names it.
     """
     target = Path(target)
@@ -41,6 +42,8 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         for path in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
             _sync(path)
         if target.is_dir() and not target.is_symlink():
+            if not temporary.is_dir():
+                raise IsADirectoryError(f"{target} is a folder, which stays as it is; give the name of a file to write")
             os.rename(target, holder / _PREVIOUS)
         os.replace(temporary, target)
         _sync(target.parent)

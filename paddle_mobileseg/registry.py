@@ -63,14 +63,18 @@ def install() -> None:
     """Put every component of this project into PaddleSeg's manager. Calling it again does nothing.
 
     Raises:
-        ImportError: PaddleSeg is missing (the message has the command that installs it).
+        ImportError: PaddleSeg is missing (the message has the command that installs it), or a module of components
+            cannot be imported (the message names it).
     """
     global _installed
     if _installed:
         return
     managers = _paddleseg_managers()
     for module in _component_modules():
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise ImportError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
     for kind in KINDS:
         components = managers[kind].components_dict
         _upstream.update({name: component for name, component in components.items()})

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,17 @@ def quiet_paddleseg(monkeypatch: pytest.MonkeyPatch) -> None:
     """PaddleSeg's logger prints warnings and errors only. Does not import PaddleSeg where a test does not."""
     if "paddleseg" in sys.modules:
         monkeypatch.setattr("paddleseg.utils.logger.log_level", 1)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command ``mobileseg`` with these words: its exit status, what it prints, and its error output."""
+    from paddle_mobileseg.cli import main
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main([str(word) for word in words])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return call

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
+from paddle_mobileseg import cli
 from paddle_mobileseg.cli import _command_line, main
 from paddle_mobileseg.config import load_config
 from paddle_mobileseg.data.synthetic import write_dataset
@@ -57,17 +58,6 @@ def trained(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "output"
     assert main(["train", "--config", str(config), "--save_dir", str(folder), "--do_eval"]) == 0
     return folder
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return call
 
 
 def refused(run: Run, *words: object) -> str:
@@ -126,6 +116,28 @@ def test_sections_of_paddlesegs_newer_files_are_obeyed_and_flags_come_first(
     assert run(*words, "--input_shape", "1", "3", "64", "96", "--save_dir", tmp_path / "bundle")[0] == 0
     assert run("train", "--config", path, "--save_dir", tmp_path / "other")[0] == 0
     assert (tmp_path / "other" / "iter_2" / "model.pdparams").is_file()
+
+
+@pytest.mark.parametrize(
+    ("device", "flags", "chosen"),
+    [("cpu", [], [None, "cpu"]), ("cpu", ["--device", "cpu"], ["cpu"]), ("gpu", [], [None])],
+)
+def test_the_cpu_is_used_where_the_configuration_says_so(
+    run: Run,
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    flags: list[str],
+    chosen: list[str | None],
+) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(yaml.safe_dump({**load_config(config).data, "global": {"device": device}}))
+    asked: list[str | None] = []
+    monkeypatch.setattr(cli, "_use_device", asked.append)
+
+    assert run("val", "--config", path, "--model_path", tmp_path / "none", *flags)[0] == 1
+    assert asked == chosen
 
 
 def test_an_unreadable_image_fails_the_command_but_not_the_others(

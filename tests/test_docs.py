@@ -43,7 +43,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder like the repository's root after a (quick) demo."""
     root = tmp_path_factory.mktemp("root") / "paddle_mobileseg"
     root.mkdir()
-    for name in ("configs", "tools"):
+    for name in ("benchmarks", "configs", "tools"):
         (root / name).symlink_to(REPOSITORY / name)
     shared = Path(os.environ.get("MOBILESEG_SHARED", REPOSITORY.parent / "shared"))
     if shared.is_dir():
@@ -97,6 +97,8 @@ def test_commands(workplace: Path, document: str, command: str) -> None:
     if "../shared" in command and not (workplace.parent / "shared").exists():
         pytest.skip("needs CamVid: ../shared does not exist (set MOBILESEG_SHARED)")
     trains = " train " in command or "tools/train.py" in command
+    if "benchmarks/" in command:
+        command += " --turns 1 --size 64 64"
     run(shorter(command) if trains else command, workplace)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paddle_mobileseg.files import atomic_path, recover, remove_folder
+from paddle_mobileseg.files import atomic_path, recover, remove_folder, write_text
 
 
 def fill(folder: Path, text: str) -> None:
@@ -63,3 +63,13 @@ def test_a_folder_removed_leaves_nothing(tmp_path: Path) -> None:
     fill(tmp_path / "a", "x")
     remove_folder(tmp_path / "a")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "precious.txt").write_text("weights")
+
+    with pytest.raises(IsADirectoryError, match="runs is a folder, which stays as it is"):
+        write_text(tmp_path / "runs", "a report")
+    assert (tmp_path / "runs" / "precious.txt").read_text() == "weights"
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]

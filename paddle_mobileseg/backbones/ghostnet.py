@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import paddle
 import paddle.nn.functional as F
@@ -43,21 +44,7 @@ _STAGES: tuple[tuple[tuple[int, int, int, bool, int], ...], ...] = (
 # Where the classification network of the same weights keeps the layers behind the backbone.
 _CLASSIFIER = ("conv_last.", "fc_0.", "fc_1.")
 
-
-def _conv_bn(
-    in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1, act: str | None = None
-) -> ConvBNAct:
-    return ConvBNAct(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        groups,
-        act,
-        conv_init=KaimingNormal(),
-        bn_decay=False,
-        names=("_conv", "_batch_norm"),
-    )
+_conv_bn = partial(ConvBNAct, conv_init=KaimingNormal(), bn_decay=False, names=("_conv", "_batch_norm"))
 
 
 def _linear(in_features: int, out_features: int) -> nn.Linear:

@@ -8,6 +8,7 @@ published by PaddleClas have 244, so that those weights do not fit it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import paddle
 import paddle.nn.functional as F
@@ -32,20 +33,7 @@ _DEPTHS = (4, 8, 4)  # units of the three stages
 # Where the classification network of the same weights keeps the layers behind the backbone.
 _CLASSIFIER = ("_last_conv.", "_fc.")
 
-
-def _conv_bn(
-    in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1, act: str | None = None
-) -> ConvBNAct:
-    return ConvBNAct(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        groups,
-        act,
-        conv_init=KaimingNormal(),
-        names=("_conv", "_batch_norm"),
-    )
+_conv_bn = partial(ConvBNAct, conv_init=KaimingNormal(), names=("_conv", "_batch_norm"))
 
 
 class ShuffleUnit(nn.Layer):

@@ -124,7 +124,8 @@ def pool_by_fixed_windows(maps: Sequence[Tensor]) -> Tensor:
 
     The result has half the last map's size, rounded down but at least 1. Windows end where their map does.
     """
-    size = [(side + 1 // side) // 2 for side in maps[-1].shape[2:]]  # 1 // side is 1 for a side of 1, else 0
+    # max(side // 2, 1) in arithmetic alone, which an open size of a traced graph allows: 1 // side is 1 only for 1.
+    size = [(side + 1 // side) // 2 for side in maps[-1].shape[2:]]
     pooled = []
     for i, each in enumerate(maps):
         window = 2 ** (len(maps) - i)

@@ -64,7 +64,7 @@ def _spread_global(data: dict[str, Any], section: dict[str, Any]) -> None:
 
 def _modernise_model(spec: dict[str, Any]) -> None:
     """PP-LiteSeg's first names, and MobileSeg's from before PP-MobileSeg was called so."""
-    if spec.get("type") == "PPMobileSeg" and "cm_bin_sizes" in spec:
+    if spec.get("type") == "PPMobileSeg" and {"cm_bin_sizes", "arm_out_chs"} & set(spec):
         spec["type"] = "MobileSeg"
     if spec.get("type") == "PPSeg":
         spec["type"] = "PPLiteSeg"

@@ -88,7 +88,7 @@ class ChannelAttentionFusion(Fusion):
         return (x - y) * weight + y
 
     def _global_max(self, x: Tensor) -> Tensor:
-        # Pooling gives the gradient to one of several equal pixels, the maximum would give all of it to each.
+        # As PaddleSeg does. Of several equal pixels one gets the whole gradient of the pool; that of max is shared out.
         return F.adaptive_max_pool2d(x, 1) if self.training else x.max(axis=[2, 3], keepdim=True)
 
 

@@ -75,21 +75,17 @@ class ConvBNAct(nn.Layer):
 
 
 class SqueezeExcite(nn.Layer):
-    """Channel attention of MobileNetV3 (arXiv 1905.02244, section 5.3). ``[N, C, H, W] -> [N, C, H, W]``.
+    """Channel attention of MobileNetV3 (arXiv 1905.02244, section 5.3). ``[N, channels, H, W]`` to the same.
 
-    Args:
-        channels: of input and output.
-        reduction: the bottleneck has ``channels // reduction`` channels.
-        slope: of the hard sigmoid ``clip(slope * x + 0.5, 0, 1)``; 0.2 in Paddle's networks, 1/6 in torch's.
+    The gate is ``clip(0.2 * x + 0.5, 0, 1)``, as in Paddle's networks; the paper's hard sigmoid has 1/6 for 0.2.
     """
 
-    def __init__(self, channels: int, reduction: int = 4, slope: float = 0.2) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.slope = slope
-        self.conv1 = nn.Conv2D(channels, channels // reduction, 1)
-        self.conv2 = nn.Conv2D(channels // reduction, channels, 1)
+        self.conv1 = nn.Conv2D(channels, channels // 4, 1)
+        self.conv2 = nn.Conv2D(channels // 4, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = global_avg_pool(x)
         weight = self.conv2(F.relu(self.conv1(pooled)))
-        return x * F.hardsigmoid(weight, slope=self.slope, offset=0.5)
+        return x * F.hardsigmoid(weight, slope=0.2, offset=0.5)

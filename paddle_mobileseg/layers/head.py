@@ -14,13 +14,12 @@ class FuseHead(nn.Layer):
         num_classes: classes of the logits.
         in_channels: channels of the input.
         use_dw: fuse depthwise instead of pointwise.
-        dropout_ratio: share of the channels that training drops.
     """
 
-    def __init__(self, num_classes: int, in_channels: int, use_dw: bool = True, dropout_ratio: float = 0.1) -> None:
+    def __init__(self, num_classes: int, in_channels: int, use_dw: bool) -> None:
         super().__init__()
         self.linear_fuse = ConvBNAct(in_channels, in_channels, groups=in_channels if use_dw else 1, act="relu")
-        self.dropout = nn.Dropout2D(dropout_ratio)
+        self.dropout = nn.Dropout2D(0.1)
         self.conv_seg = nn.Conv2D(in_channels, num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from paddle_mobileseg.losses.labels import known_labels
 class DiceLoss(nn.Layer):
     """1 - Dice coefficient of softmax probabilities and labels, the mean over images and classes.
 
-    Other than PaddleSeg's, it leaves the labels as they are.
+    Unlike PaddleSeg's, it leaves the labels as they are.
 
     Args:
         weight: a factor for each class; the mean is taken over the number of classes all the same.

@@ -24,7 +24,7 @@ class OhemCrossEntropyLoss(nn.Layer):
     The loss is the mean over the pixels kept, neither dropped nor ignored ones (PaddleSeg's small addition to the
     divisor, 1e-5 of the number of all pixels, included).
 
-    Other than PaddleSeg's, ``min_kept=0`` respects ``thresh``.
+    Unlike PaddleSeg's, ``min_kept=0`` respects ``thresh``.
 
     Args:
         thresh: probability of the label below which a pixel is hard.
@@ -59,7 +59,7 @@ class OhemCrossEntropyLoss(nn.Layer):
         """Which pixels to keep, bool ``[pixels]``."""
         if int(counted.sum()) <= self.min_kept:
             return counted
-        # Pixels that do not count are no easier to keep than any other may be.
+        # 2 is above every probability, so that no threshold keeps a pixel that does not count.
         probability = paddle.where(counted, paddle.exp(-loss), paddle.full_like(loss, 2.0))
         if int((probability <= self.thresh).sum()) >= self.min_kept:
             return probability < self.thresh

@@ -67,6 +67,8 @@ def convert(source: str | Path, output: str | Path, network: str | None = None) 
     """
     if Path(output).suffix != ".pdparams":
         raise ValueError(f"the output is {output}; expected a name that ends with .pdparams")
+    if Path(output).is_dir():
+        raise IsADirectoryError(f"the output {output} is a folder; expected a file to write")
     path = locate(source)
     given = read_weights(path)
     name = network or _recognised(source, given)

@@ -25,9 +25,11 @@ def read_file(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         FileNotFoundError: no such file.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is a folder.
         ValueError: the file is not a weights file, is damaged, or wants more than tensors (nothing in it is run).
     """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; expected a .pdparams or .pth file")
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {path}; expected a .pdparams or .pth file")
     with open(path, "rb") as file:

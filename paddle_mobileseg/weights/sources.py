@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from paddle_mobileseg.suggestion import did_you_mean
 from paddle_mobileseg.weights import catalog, download
 from paddle_mobileseg.weights.files import read_file
 
+_LOGGER = logging.getLogger("paddle_mobileseg")
 _SUFFIXES = (".pdparams", ".pth", ".pt", ".tar", ".gz", ".zip")
 
 
@@ -55,12 +57,14 @@ def locate(source: str | Path) -> Path:
 
 
 def fetch_entry(entry: catalog.Entry) -> Path:
-    """The file of an entry, downloaded if it is not here yet.
+    """The file of an entry, downloaded if it is not here yet; what the catalogue notes on it is logged.
 
     Raises:
         OSError, ValueError: as in :func:`locate`.
     """
     if not entry.by_hand:
+        if entry.notes:
+            _LOGGER.info("%s: %s", entry.name, entry.notes)
         return download.fetch(entry.url, sha256=entry.sha256, size=entry.size, check=read_file)
     if not entry.path.is_file():
         note = f" ({entry.notes})" if entry.notes else ""

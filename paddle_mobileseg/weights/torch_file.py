@@ -145,8 +145,11 @@ def _read_zip(path: str | Path) -> Any:
 def _read_legacy(path: str | Path) -> Any:
     """Before torch 1.6: pickles of heading, object and storage keys, then the storages' values one after another."""
     with open(path, "rb") as file:
+        if _LEGACY_BYTES not in file.read(32):
+            raise ValueError("it has neither of torch's containers, or it is cut off")
+        file.seek(0)
         if _TensorUnpickler(file, _no_storage).load() != _LEGACY_MAGIC:
-            raise ValueError("it has neither of torch's containers")
+            raise ValueError("it does not begin as torch's older container does")
         for _ in ("protocol", "system"):
             _TensorUnpickler(file, _no_storage).load()
         begin = file.tell()

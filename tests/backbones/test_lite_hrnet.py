@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,78 +15,40 @@ from paddle import nn
 
 from paddle_mobileseg import registry
 from paddle_mobileseg.backbones.lite_hrnet import HRModule, Lite_HRNet_naive, LiteHRNet
+from tests.comparison import (
+    Pair,
+    apart,
+    assert_same_gradients,
+    assert_same_maps,
+    assert_same_start,
+    both,
+    give_random_weights,
+    gradients,
+    image,
+    parameter_attributes,
+    with_equal_weights,
+)
 
 NAMES = ("Lite_HRNet_18", "Lite_HRNet_30", "Lite_HRNet_naive", "Lite_HRNet_wider_naive")
-
-
-def built(find: Callable[[str], Any], name: str, **arguments: Any) -> nn.Layer:
-    with paddle.utils.unique_name.guard():
-        return find(name)(**arguments)
-
-
-def both(name: str, **arguments: Any) -> tuple[nn.Layer, nn.Layer]:
-    """PaddleSeg's backbone and ours."""
-    theirs, ours = (built(find, name, **arguments) for find in (registry.upstream, registry.find))
-    assert type(theirs).__module__.startswith("paddleseg.")
-    assert type(ours) is LiteHRNet
-    return theirs, ours
-
-
-def give_healthy_weights(network: nn.Layer) -> None:
-    """Random weights with which every branch counts; with those of the start all maps are almost zero."""
-    rng = np.random.default_rng(0)
-    for name, tensor in network.state_dict().items():
-        shape = tuple(tensor.shape)
-        if name.endswith("_variance") or (name.endswith("weight") and len(shape) == 1):
-            values = rng.uniform(0.6, 1.4, shape)
-        elif len(shape) == 4:
-            values = rng.normal(0, (1.6 / np.prod(shape[1:])) ** 0.5, shape)
-        else:
-            values = rng.normal(0, 0.3, shape)
-        tensor.set_value(values.astype(np.float32))
-
-
-def image(height: int, width: int, batch: int = 2, dtype: str = "float32") -> paddle.Tensor:
-    return paddle.to_tensor(np.random.default_rng(width).normal(size=(batch, 3, height, width)), dtype=dtype)
 
 
 def state(network: nn.Layer) -> dict[str, np.ndarray]:
     return {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
 
 
-def apart(theirs: np.ndarray, ours: np.ndarray) -> float:
-    """Largest difference as a share of the largest value."""
-    assert ours.shape == theirs.shape
-    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-
-
 @functools.cache
 def healthy(name: str) -> LiteHRNet:
     """Our backbone with the head, in eval mode."""
     network = registry.find(name)(use_head=True)
-    give_healthy_weights(network)
+    give_random_weights(network, seed=0)
     network.eval()
     return network
 
 
 @pytest.fixture(params=NAMES, scope="module")
-def pair(request: pytest.FixtureRequest) -> tuple[nn.Layer, nn.Layer]:
-    """PaddleSeg's backbone and ours as they start, with the head."""
-    paddle.seed(0)
+def pair(request: pytest.FixtureRequest) -> Pair:
+    """Our backbone and PaddleSeg's as they start, with the head."""
     return both(request.param, use_head=True)
-
-
-def parameter_attributes(network: nn.Layer) -> dict[str, tuple[Any, ...]]:
-    attributes = {}
-    for name, parameter in network.named_parameters():
-        decay = parameter.regularizer
-        attributes[name] = (
-            parameter.stop_gradient,
-            parameter.optimize_attr,
-            parameter.need_clip,
-            decay and (type(decay), decay._coeff),
-        )
-    return attributes
 
 
 def norm_attributes(network: nn.Layer) -> dict[str, tuple[Any, ...]]:
@@ -98,38 +59,17 @@ def norm_attributes(network: nn.Layer) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def test_names_and_shapes(pair: tuple[nn.Layer, nn.Layer]) -> None:
-    theirs, ours = ({name: tensor.shape for name, tensor in each.state_dict().items()} for each in pair)
+def test_starts_as_paddlesegs(pair: Pair) -> None:
+    ours, theirs = pair
 
-    assert ours == theirs
-
-
-def test_attributes_of_parameters_and_batch_norms(pair: tuple[nn.Layer, nn.Layer]) -> None:
-    theirs, ours = pair
-
+    assert_same_start(pair)
     assert parameter_attributes(ours) == parameter_attributes(theirs)
     assert norm_attributes(ours) == norm_attributes(theirs)
 
 
-def test_start_values(pair: tuple[nn.Layer, nn.Layer]) -> None:
-    theirs, ours = (state(each) for each in pair)
-    for name, values in ours.items():
-        if values.ndim == 1:
-            np.testing.assert_array_equal(values, theirs[name], err_msg=name)
-    for network in (theirs, ours):
-        weights = [values.ravel() for values in network.values() if values.ndim == 4]
-        for values in weights:
-            if values.size >= 400:  # five deviations of the estimate
-                assert values.std() == pytest.approx(1e-3, rel=5 / np.sqrt(2 * values.size))
-        together = np.concatenate(weights)
-        assert together.std() == pytest.approx(1e-3, rel=0.02)
-        assert together.mean() == pytest.approx(0, abs=1e-5)
-        assert np.abs(together).max() < 7e-3
-
-
 def test_other_arguments_reach_the_same_parameters() -> None:
     for name in ("Lite_HRNet_18", "Lite_HRNet_naive"):
-        theirs, ours = both(name, use_head=True, freeze_norm=False, norm_decay=1e-4, in_channels=4)
+        ours, theirs = both(name, use_head=True, freeze_norm=False, norm_decay=1e-4, in_channels=4)
 
         assert parameter_attributes(ours) == parameter_attributes(theirs)
         assert norm_attributes(ours) == norm_attributes(theirs)
@@ -148,72 +88,62 @@ def test_frozen_batch_norms() -> None:
 
 
 @pytest.mark.parametrize("use_head", [True, False])
-def test_maps(pair: tuple[nn.Layer, nn.Layer], use_head: bool) -> None:
-    """In float64 less than a millionth may differ, which tells another network from other rounding; the running
-    statistics after a training step agree as well, and the frozen ones have not moved."""
+def test_maps(pair: Pair, use_head: bool) -> None:
+    """In eval and training mode; what a training step does to the running statistics, none of it to the frozen ones."""
     starts = [state(network) for network in pair]
-    give_healthy_weights(pair[1])
-    before = state(pair[1])
-    assert pair[0].set_state_dict(before) == ([], [])
-    results: list[list[np.ndarray]] = []
-    statistics: list[dict[str, np.ndarray]] = []
+    with_equal_weights(pair, seed=0)
+    before = state(pair[0])
+    x = image((64, 96), batch=2)
     try:
         for network in pair:
             network.use_head = use_head
-            with paddle.no_grad():
-                network.eval()
-                maps = network(image(64, 96))
-                network.to(dtype="float64")
-                maps += network(image(64, 96, dtype="float64"))
+        with paddle.no_grad():
+            in_eval_mode = [network(x) for network in pair]
+            for network in pair:
                 network.train()
-                maps += network(image(64, 96, dtype="float64"))
-            results.append([each.numpy() for each in maps])
-            statistics.append(
-                {name: value for name, value in state(network).items() if name.endswith(("mean", "ance"))}
-            )
+            in_training = [network(x) for network in pair]
+        after = [state(network) for network in pair]
     finally:
         for network, start in zip(pair, starts, strict=True):
             network.use_head = True
             network.to(dtype="float32")
             network.set_state_dict(start)
 
-    errors = [apart(theirs, ours) for theirs, ours in zip(*results, strict=True)]
-    assert max(errors[:4]) < 1e-4
-    assert max(errors[4:]) < 1e-6
-    assert apart(results[1][4], results[1][8]) > 0.01  # batch statistics do count
-    moved = {name for name, value in statistics[1].items() if not np.array_equal(value, before[name])}
-    frozen = {name for name, attributes in norm_attributes(pair[1]).items() if attributes[0]}
-    unused = set() if use_head else {name for name in statistics[1] if name.startswith("head_layer.")}
-    assert moved == {name for name in statistics[1] if name.rpartition(".")[0] not in frozen} - unused
-    for name, value in statistics[1].items():
-        assert apart(statistics[0][name], value) < 1e-6, name
+    assert_same_maps(*in_eval_mode)
+    assert_same_maps(*in_training)
+    assert apart(in_training[0][0].numpy(), in_eval_mode[0][0].numpy()) > 0.01  # batch statistics do count
+    for name, value in after[0].items():
+        assert apart(value, after[1][name]) < 1e-6, name
+    moved = {name for name, value in after[0].items() if not np.array_equal(value, before[name])}
+    norms = [name for name, (frozen, *_) in norm_attributes(pair[0]).items() if not frozen]
+    norms = [name for name in norms if use_head or not name.startswith("head_layer.")]
+    assert moved == {f"{name}.{each}" for name in norms for each in ("_mean", "_variance")}
+
+
+def test_float32() -> None:
+    pair = with_equal_weights(both("Lite_HRNet_18", use_head=True), seed=0, dtype="float32")
+    with paddle.no_grad():
+        ours, theirs = (network(image((64, 96), dtype="float32")) for network in pair)
+
+    assert max(apart(one.numpy(), other.numpy()) for one, other in zip(ours, theirs, strict=True)) < 1e-4
 
 
 def test_gradients() -> None:
-    """In float64 and training mode. The two weights without a gradient serve only the first map, which is cut off."""
-    theirs, ours = both("Lite_HRNet_18", use_head=True)
-    give_healthy_weights(ours)
-    theirs.set_state_dict(ours.state_dict())
-    gradients = []
-    for network in (theirs, ours):
-        network.to(dtype="float64")
+    """In training mode. The two weights without a gradient serve only the first map, which is cut off."""
+    pair = with_equal_weights(both("Lite_HRNet_18", use_head=True), seed=0)
+    for network in pair:
         network.train()
-        maps = network(image(64, 96, dtype="float64"))
+        maps = network(image((64, 96), batch=2))
         sum((each / each.detach().abs().max()).pow(2).mean() for each in maps).backward()
-        trained = {name: p.grad for name, p in network.named_parameters() if not p.stop_gradient}
-        gradients.append({name: grad.numpy() for name, grad in trained.items() if grad is not None})
-        assert tuple(name for name, grad in trained.items() if grad is None) == ours.never_trained
+    ours, theirs = (gradients(network) for network in pair)
 
-    assert set(ours.never_trained) == {
+    assert_same_gradients(ours, theirs)
+    trainable = {name for name, parameter in pair[0].named_parameters() if not parameter.stop_gradient}
+    assert trainable - set(ours) == set(pair[0].never_trained)
+    assert set(pair[0].never_trained) == {
         "head_layer.projects.3.depthwise_conv.conv.weight",
         "head_layer.projects.3.pointwise_conv.conv.weight",
     }
-    largest = max(np.abs(each).max() for each in gradients[0].values())
-    errors = {
-        name: np.abs(gradients[1][name] - each).max() / max(np.abs(each).max(), 1e-6 * largest)
-        for name, each in gradients[0].items()
-    }
-    assert {name: error for name, error in errors.items() if error > 1e-6} == {}
 
 
 @pytest.mark.parametrize(
@@ -234,8 +164,8 @@ def test_gradients() -> None:
 )
 def test_never_trained(arguments: dict[str, Any]) -> None:
     network = Lite_HRNet_naive(**arguments)
-    give_healthy_weights(network)
-    reached = [y for y in network(image(32, 64)) if not y.stop_gradient]
+    give_random_weights(network, seed=0)
+    reached = [y for y in network(image((32, 64), batch=2, dtype="float32")) if not y.stop_gradient]
     if reached:
         sum(y.mean() for y in reached).backward()
 
@@ -248,7 +178,7 @@ def test_never_trained(arguments: dict[str, Any]) -> None:
 def test_any_size(name: str, size: tuple[int, int]) -> None:
     network = healthy(name)
     with paddle.no_grad():
-        maps = network(image(*size, batch=1))
+        maps = network(image(size, dtype="float32"))
     sizes, current = [], list(size)
     for halvings in (2, 1, 1, 1):
         for _ in range(halvings):
@@ -263,7 +193,7 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
 
 def test_the_fusion_counts_the_first_branch_twice_and_hands_its_sum_on() -> None:
     module = HRModule([4, 8], lite=False, freeze_norm=True, norm_decay=0.0)
-    give_healthy_weights(module)
+    give_random_weights(module, seed=0)
     module.eval()
     large, small = paddle.rand([1, 4, 6, 10]), paddle.rand([1, 8, 3, 5])
     up, down = module.fuse_layers[0][1], module.fuse_layers[1][0]
@@ -276,7 +206,7 @@ def test_the_fusion_counts_the_first_branch_twice_and_hands_its_sum_on() -> None
 
     for ours, expected, other in zip(fused, published, clean, strict=True):
         np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
-        assert apart(other.numpy(), ours.numpy()) > 0.2
+        assert apart(ours.numpy(), other.numpy()) > 0.2
 
 
 def test_the_fusion_leaves_its_input_alone() -> None:
@@ -293,13 +223,13 @@ def test_the_fusion_leaves_its_input_alone() -> None:
 
 def test_returned_maps() -> None:
     network = Lite_HRNet_naive(return_idx=[3, 1])
-    give_healthy_weights(network)
+    give_random_weights(network, seed=0)
     network.eval()
     everything = Lite_HRNet_naive()
     everything.set_state_dict(network.state_dict())
     everything.eval()
     with paddle.no_grad():
-        some, all_maps = network(image(64, 32)), everything(image(64, 32))
+        some, all_maps = (each(image((64, 32), dtype="float32")) for each in (network, everything))
 
     assert (network.feat_channels, network.feat_strides) == ([60, 240], [8, 32])
     assert (everything.feat_channels, everything.feat_strides) == ([30, 60, 120, 240], [4, 8, 16, 32])

@@ -117,8 +117,9 @@ model: {_inherited_: False, type: PPLiteSeg, backbone: {type: STDC2}}
     assert load_config(tmp_path / "family/second.yml", ["test.scales=1.25"]).test_config["scales"] == [1.25]
 
 
-def test_mobileseg_before_pp_mobileseg_was_called_so(tmp_path: Path) -> None:
-    model = f"type: PPMobileSeg, backbone: {{type: GhostNet_x1_0}}, cm_bin_sizes: [1, 2, 4], {WIDTHS} cm_out_ch: 128"
+@pytest.mark.parametrize("only", [f"cm_bin_sizes: [1, 2, 4], {WIDTHS} cm_out_ch: 128", "arm_out_chs: [32, 48, 64]"])
+def test_mobileseg_before_pp_mobileseg_was_called_so(tmp_path: Path, only: str) -> None:
+    model = f"type: PPMobileSeg, backbone: {{type: GhostNet_x1_0}}, {only}"
     cfg = load_config(write(tmp_path, "a.yml", f"_base_: '../_base_/cityscapes.yml'\n{RECIPE}\nmodel: {{{model}}}"))
     assert cfg.model["type"] == "MobileSeg"
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
+from paddle import nn
 
 from paddle_mobileseg.layers import DropPath, SqueezeExcite, activation
+from paddle_mobileseg.layers.transformer import AttentionBlock
 
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
@@ -22,6 +24,16 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean() -> None:
     assert float(layer(x).min()) == 1.0
     with pytest.raises(ValueError, match="outside"):
         DropPath(1.0)
+
+
+def test_an_attention_block_drops_attention_and_feed_forward_part() -> None:
+    paddle.seed(0)
+    block = AttentionBlock(nn.Identity(), nn.Identity(), drop_path=0.5)
+
+    # Either part adds nothing, or twice its input.
+    assert set(block(paddle.ones([200, 1, 1, 1])).flatten().tolist()) == {1.0, 3.0, 9.0}
+    block.eval()
+    assert set(block(paddle.ones([200, 1, 1, 1])).flatten().tolist()) == {4.0}
 
 
 def test_squeeze_excite_scales_channels() -> None:

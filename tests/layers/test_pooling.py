@@ -22,6 +22,14 @@ def test_equals_the_operator(size: tuple[int, int], bins: tuple[int, int]) -> No
     np.testing.assert_allclose(pooled.numpy(), F.adaptive_avg_pool2d(x, list(bins)).numpy(), atol=1e-6)
 
 
+def test_float64_is_kept() -> None:
+    x = paddle.to_tensor(np.random.default_rng(0).normal(size=(1, 3, 10, 7)))
+
+    np.testing.assert_allclose(
+        adaptive_avg_pool(x, [3, 3]).numpy(), F.adaptive_avg_pool2d(x, [3, 3]).numpy(), rtol=0, atol=1e-14
+    )
+
+
 @pytest.mark.parametrize("shape", [[1, 3, 10, 7], [-1, 3, -1, -1], [1, 3, -1, 7]])
 def test_no_graph_has_the_operator(shape: list[int]) -> None:
     class Pool(paddle.nn.Layer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from paddle import nn
 
-from paddle_mobileseg.backbones.strideformer import strideformer_tiny
+from paddle_mobileseg.backbones.strideformer import strideformer_base, strideformer_tiny
 from paddle_mobileseg.models.pp_mobileseg import PPMobileSeg
 
 
@@ -16,6 +16,13 @@ def test_mistakes() -> None:
         strideformer_tiny(out_feat_chs=[64, 128, 192])
     with pytest.raises(ValueError, match="upsample"):
         PPMobileSeg(3, strideformer_tiny(), upsample="nearest")
+
+
+def test_stochastic_depth_grows_from_block_to_block() -> None:
+    network = strideformer_base(drop_path_rate=0.3)
+
+    for stage in (network.trans1, network.trans2):
+        assert [block.drop_path.rate for block in stage.transformer_blocks] == pytest.approx([0.0, 0.15, 0.3])
 
 
 def test_the_activation_of_the_attention_stages() -> None:

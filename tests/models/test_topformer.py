@@ -17,13 +17,17 @@ from paddle_mobileseg.backbones.top_transformer import (
     top_transformer_small,
     top_transformer_tiny,
 )
-from paddle_mobileseg.export.onnx_convert import convert
-from paddle_mobileseg.export.static import save_static
 from paddle_mobileseg.models.topformer import TopFormer
-from paddle_mobileseg.runtime.onnxruntime_backend import OnnxRuntimeBackend
-from paddle_mobileseg.runtime.paddle_backend import PaddleBackend
-from tests.contract.test_export import check, patches
-from tests.parity.test_paddleseg import give_healthy_weights
+from tests.comparison import (
+    apart,
+    assert_same_maps,
+    assert_same_tensors,
+    give_random_weights,
+    image,
+    parameter_attributes,
+    with_equal_weights,
+)
+from tests.exported import assert_as_the_network, export_both, patches
 
 
 def counting(side: int) -> paddle.Tensor:
@@ -31,13 +35,9 @@ def counting(side: int) -> paddle.Tensor:
     return paddle.arange(side * side, dtype="float32").reshape([1, 1, side, side])
 
 
-def image(height: int, width: int, dtype: str = "float32") -> paddle.Tensor:
-    return paddle.to_tensor(np.random.default_rng(width).normal(size=(1, 3, height, width)).astype(dtype))
-
-
 def tiny(**arguments: str) -> TopFormer:
     network = TopFormer(11, top_transformer_tiny(**arguments), head_use_dw=True)
-    give_healthy_weights(network, seed=0)
+    give_random_weights(network, seed=0, gain=1.6)
     network.eval()
     return network
 
@@ -62,35 +62,28 @@ def test_pooling_by_fixed_windows_by_hand() -> None:
     assert pool_by_fixed_windows([counting(2), counting(1)]).flatten().tolist() == [1.5, 0.0]
 
 
-@pytest.mark.parametrize(("size", "apart"), [((128, 192), False), ((96, 160), True)])
-def test_poolings_differ_only_where_64_does_not_divide(size: tuple[int, int], apart: bool) -> None:
-    adaptive, floor = tiny(), tiny(pooling="floor")
+@pytest.mark.parametrize(("size", "differ"), [((128, 192), False), ((96, 160), True)])
+def test_poolings_differ_only_where_64_does_not_divide(size: tuple[int, int], differ: bool) -> None:
+    x = image(size, dtype="float32")
     with paddle.no_grad():
-        one, other = (network(image(*size))[0].numpy() for network in (adaptive, floor))
+        adaptive, floor = (tiny(pooling=each)(x)[0].numpy() for each in ("adaptive", "floor"))
 
-    if apart:
-        assert np.abs(one - other).max() > 0.05 * np.abs(one).max()
-    else:
-        np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(one).max())
+    difference = apart(floor, adaptive)
+    assert difference > 0.05 if differ else difference < 1e-5
 
 
 @pytest.mark.parametrize("size", [(480, 480), (96, 160), (66, 450)])
 def test_floor_is_what_paddleseg_does(size: tuple[int, int]) -> None:
-    ours, theirs = tiny(pooling="floor"), networks.get("topformer_tiny").build_paddleseg(11)
-    assert theirs.set_state_dict(ours.state_dict()) == ([], [])
-    theirs.eval()
+    pair = tiny(pooling="floor"), networks.get("topformer_tiny").build_paddleseg(11)
+    ours, theirs = with_equal_weights(pair, seed=0)
     with paddle.no_grad():
-        found, expected = (
-            network.to(dtype="float64")(image(*size, dtype="float64"))[0].numpy() for network in (ours, theirs)
-        )
-
-    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+        assert_same_maps(ours(image(size)), theirs(image(size)))
 
 
 @pytest.mark.parametrize("size", [(32, 32), (45, 61), (250, 333)])
 def test_floor_works_where_paddleseg_fails(size: tuple[int, int]) -> None:
     with paddle.no_grad():
-        logits = tiny(pooling="floor")(image(*size))[0]
+        logits = tiny(pooling="floor")(image(size, dtype="float32"))[0]
 
     assert logits.shape == [1, 11, *size]
     assert bool(paddle.isfinite(logits).all())
@@ -106,18 +99,13 @@ def test_injections_are_paddlesegs(name: str, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(paddleseg, "x", low, raising=False)
     if name == "multi_sum_cbr":  # and this one lacks the ReLUs that its description and the authors' code have
         theirs.local_embedding.act = theirs.global_embedding.act = nn.ReLU()
-    give_healthy_weights(ours, seed=1)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    assert theirs.set_state_dict(ours.state_dict()) == ([], [])
-    for block in (ours, theirs):
-        block.to(dtype="float64")
-        block.eval()
-    found, expected = ours(low, semantics).numpy(), theirs(low, semantics).numpy()
+    ours, theirs = with_equal_weights((ours, theirs), seed=1)
+    found, expected = ours(low, semantics), theirs(low, semantics)
 
-    assert found.shape == (2, 8, 11, 14)
-    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
+    assert found.shape == [2, 8, 11, 14]
+    assert_same_maps([found], [expected])
     if name == "multi_sum_cbr":
-        assert (expected >= 0).all()
+        assert (expected.numpy() >= 0).all()
 
 
 @pytest.mark.parametrize("name", INJECTIONS)
@@ -127,7 +115,7 @@ def test_injection_type_chooses_the_modules(name: str) -> None:
     assert [type(module) for module in backbone.SIM] == [nn.Identity, *[INJECTIONS[name]] * 3]
     trained = [parameter for parameter in backbone.parameters() if not parameter.stop_gradient]
     assert {parameter.optimize_attr["learning_rate"] for parameter in trained} == {0.5}
-    assert [list(each.shape) for each in backbone(image(64, 96))] == [
+    assert [list(each.shape) for each in backbone(image((64, 96), dtype="float32"))] == [
         [1, 128, 64 // s, 96 // s] for s in backbone.feat_strides
     ]
 
@@ -136,7 +124,7 @@ def test_without_injection_the_pyramid_and_the_semantics() -> None:
     backbone = top_transformer_small(injection=False)
 
     assert (backbone.feat_channels, backbone.feat_strides) == ([24, 48, 96, 128, 296], [4, 8, 16, 32, 64])
-    assert [list(each.shape) for each in backbone(image(64, 128))] == [
+    assert [list(each.shape) for each in backbone(image((64, 128), dtype="float32"))] == [
         [1, c, 64 // s, 128 // s] for c, s in zip(backbone.feat_channels, backbone.feat_strides, strict=True)
     ]
     assert not [name for name in backbone.state_dict() if name.startswith("SIM")]
@@ -150,16 +138,12 @@ def test_starts_as_paddlesegs(name: str) -> None:
     paddle.seed(5)
     theirs = networks.get(name).build_paddleseg()
 
-    for (key, own), (their_key, their) in zip(ours.state_dict().items(), theirs.state_dict().items(), strict=True):
-        assert key == their_key
-        np.testing.assert_array_equal(own.numpy(), their.numpy(), err_msg=key)
-    for (key, own), their in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        assert own.stop_gradient == their.stop_gradient
-        assert own.optimize_attr == their.optimize_attr
-        assert own.regularizer is None
-        assert their.regularizer is None
-        if not own.stop_gradient:
-            assert own.optimize_attr == {"learning_rate": 0.1 if key.startswith("backbone.") else 1.0}
+    assert_same_tensors((ours, theirs))
+    attributes = parameter_attributes(ours)
+    assert list(attributes.values()) == list(parameter_attributes(theirs).values())
+    for key, (frozen, _, regularizer, optimize, _) in attributes.items():
+        assert regularizer == "None"
+        assert frozen or optimize == {"learning_rate": 0.1 if key.startswith("backbone.") else 1.0}
 
 
 def test_stochastic_depth_grows_from_block_to_block() -> None:
@@ -195,9 +179,6 @@ def test_a_graph_of_open_size(tmp_path: Path, pooling: str, output_op: str) -> N
     with paddle.no_grad():  # so that no class wins everywhere
         bias = network.decode_head.conv_seg.bias
         bias.set_value(bias - network.low_logits(paddle.to_tensor(patches(150, 203))).mean([0, 2, 3]))
-    save_static(network, tmp_path, output_op, [-1, 3, -1, -1])
-    graph, weights, onnx = (tmp_path / name for name in ("model.json", "model.pdiparams", "model.onnx"))
-    convert(graph, weights, onnx)
-    for runner in (PaddleBackend([graph, weights], 1), OnnxRuntimeBackend([onnx], 1)):
+    for runner in export_both(network, tmp_path, output_op, [-1, 3, -1, -1]):
         for size in ((64, 128), (70, 101), (96, 160), (150, 203)):
-            check(network, output_op, runner, size)
+            assert_as_the_network(runner, network, output_op, size)

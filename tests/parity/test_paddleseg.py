@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 import pytest
 from paddle import nn
 
 from paddle_mobileseg import networks
 from paddle_mobileseg.backbones.top_transformer import POOLINGS
+from tests.comparison import Pair, apart, assert_same_gradients, gradients, image, names_and_shapes, with_equal_weights
 
 NUM_CLASSES = 19
 COMPARED = [name for name in networks.names() if networks.get(name).in_paddleseg]
@@ -31,22 +33,6 @@ CORRECTIONS: dict[str, Callable[[nn.Layer], None]] = {
 }
 
 
-def give_healthy_weights(network: nn.Layer, seed: int) -> None:
-    """Random weights with which every branch counts, unlike at the start of a training."""
-    rng = np.random.default_rng(seed)
-    for name, tensor in network.state_dict().items():
-        shape = tuple(tensor.shape)
-        if name.endswith("_variance") or (name.endswith("weight") and len(shape) == 1):
-            values = rng.uniform(0.6, 1.4, shape)
-        elif len(shape) == 4:
-            values = rng.normal(0, (1.6 / np.prod(shape[1:])) ** 0.5, shape)
-        elif name.endswith("._scale"):
-            values = np.ones(shape)
-        else:
-            values = rng.normal(0, 0.3, shape)
-        tensor.set_value(values.astype(np.float32))
-
-
 def without_randomness(network: nn.Layer) -> None:
     for layer in network.sublayers():
         for rate in ("rate", "drop_prob", "p"):
@@ -54,8 +40,13 @@ def without_randomness(network: nn.Layer) -> None:
                 setattr(layer, rate, 0.0)
 
 
-def image(size: tuple[int, int], batch: int = 1) -> paddle.Tensor:
-    return paddle.to_tensor(np.random.default_rng(size[1]).normal(size=(batch, 3, *size)).astype(np.float32))
+def both(name: str) -> Pair:
+    """Our network and PaddleSeg's of one record."""
+    ours, theirs = networks.get(name).build(NUM_CLASSES), networks.get(name).build_paddleseg(NUM_CLASSES)
+    for network, package in ((ours, "paddle_mobileseg."), (theirs, "paddleseg.")):
+        assert type(network).__module__.startswith(package)
+        assert type(network.backbone).__module__.startswith(package)
+    return ours, theirs
 
 
 @pytest.fixture(params=COMPARED, scope="module")
@@ -64,86 +55,76 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def pair(name: str) -> tuple[nn.Layer, nn.Layer]:
-    """PaddleSeg's network and ours, both with the same weights, in eval mode."""
-    theirs, ours = networks.get(name).build_paddleseg(NUM_CLASSES), networks.get(name).build(NUM_CLASSES)
+def pair(name: str) -> Pair:
+    """Both with the same weights, in eval mode, without dropout."""
+    ours, theirs = both(name)
     if name.startswith("topformer"):
         ours.backbone.pool = POOLINGS["floor"]  # ours is the authors' by default
-    for theirs_part, ours_part in ((theirs, ours), (theirs.backbone, ours.backbone)):
-        assert type(theirs_part).__module__.startswith("paddleseg.")
-        assert type(ours_part).__module__.startswith("paddle_mobileseg.")
     CORRECTIONS.get(name, lambda network: None)(theirs)
-    give_healthy_weights(ours, seed=len(name))
-    assert theirs.set_state_dict(ours.state_dict()) == ([], [])
-    for network in (theirs, ours):
+    for network in (ours, theirs):
         without_randomness(network)
-        network.eval()
-    return theirs, ours
+    return with_equal_weights((ours, theirs), seed=0, dtype="float32")
 
 
-def test_names_and_shapes(pair: tuple[nn.Layer, nn.Layer]) -> None:
-    theirs, ours = ({name: list(t.shape) for name, t in network.state_dict().items()} for network in pair)
+def test_names_and_shapes(pair: Pair) -> None:
+    ours, theirs = map(names_and_shapes, pair)
 
-    assert ours == theirs
-    assert pair[1].set_state_dict(pair[0].state_dict()) == ([], [])
+    assert sorted(ours) == sorted(theirs)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("size", [(512, 512), (384, 640), (250, 333)])
-def test_logits(pair: tuple[nn.Layer, nn.Layer], name: str, size: tuple[int, int], dtype: str) -> None:
-    """In float64 less than a millionth may differ, which tells another network from other rounding."""
+@pytest.mark.parametrize(
+    ("size", "dtype", "allowed"),
+    [
+        ((512, 512), "float32", 1e-4),
+        ((384, 640), "float32", 1e-4),
+        ((250, 333), "float32", 1e-4),
+        ((250, 333), "float64", 1e-6),  # so little tells another network from other rounding
+        ((128, 192), "float64", 1e-6),
+    ],
+)
+def test_logits(pair: Pair, name: str, size: tuple[int, int], dtype: str, allowed: float) -> None:
     if name in NEEDS_MULTIPLES_OF_32 and size[0] % 32:
         with paddle.no_grad(), pytest.raises(ValueError):
-            pair[0](image(size))
+            pair[1](image(size, dtype="float32"))
         size = (160, 352)
     try:
         for network in pair:
             network.to(dtype=dtype)
         with paddle.no_grad():
-            theirs, ours = (network(image(size).astype(dtype))[0].numpy() for network in pair)
+            ours, theirs = (network(image(size, dtype=dtype))[0].numpy() for network in pair)
     finally:
         for network in pair:
             network.to(dtype="float32")
 
     assert theirs.std(axis=(2, 3)).min() > 0.01 * np.abs(theirs).max()  # the weights are healthy
-    assert ours.shape == theirs.shape == (1, NUM_CLASSES, *size)
-    assert np.abs(ours - theirs).max() <= (1e-4 if dtype == "float32" else 1e-6) * np.abs(theirs).max()
+    assert theirs.shape == (1, NUM_CLASSES, *size)
+    assert apart(ours, theirs) <= allowed
 
 
-@pytest.mark.parametrize("variant", ["pp_mobileseg_base", "pp_mobileseg_tiny"])
+@pytest.mark.parametrize("variant", CORRECTIONS)
 def test_the_gate_matters(variant: str) -> None:
     """With PaddleSeg 2.8.0's own gate the logits differ, so the comparison above would see it."""
-    theirs, ours = networks.get(variant).build_paddleseg(NUM_CLASSES), networks.get(variant).build(NUM_CLASSES)
-    give_healthy_weights(ours, seed=0)
-    theirs.set_state_dict(ours.state_dict())
-    theirs.eval()
+    pair = with_equal_weights(both(variant), seed=0)
     with paddle.no_grad():
-        theirs, ours = (network(image((64, 96)))[0].numpy() for network in (theirs, ours))
+        ours, theirs = (network(image((64, 96)))[0].numpy() for network in pair)
 
-    assert np.abs(ours - theirs).max() > 0.05 * np.abs(theirs).max()
+    assert apart(ours, theirs) > 0.05
 
 
-def test_gradients_of_a_training_step(pair: tuple[nn.Layer, nn.Layer]) -> None:
+def test_gradients_of_a_training_step(pair: Pair) -> None:
     """In float64: in float32 some gradients are small differences of large numbers."""
     labels = paddle.to_tensor(np.random.default_rng(0).integers(0, NUM_CLASSES, (2, 128, 192)))
-    gradients = []
+    found = []
     for network in pair:
         before = {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
         network.to(dtype="float64")
         network.train()
-        logits = network(image((128, 192), batch=2).astype("float64"))
-        sum(nn.functional.cross_entropy(each, labels, axis=1) for each in logits).backward()
-        trained = [(name, p) for name, p in network.named_parameters() if not p.stop_gradient]
-        gradients.append({name: p.grad.numpy() for name, p in trained if p.grad is not None})
+        logits = network(image((128, 192), batch=2))
+        sum(F.cross_entropy(each, labels, axis=1) for each in logits).backward()
+        found.append(gradients(network))
         network.clear_gradients()
         network.eval()
         network.to(dtype="float32")
         network.set_state_dict(before)
 
-    theirs, ours = gradients
-    assert ours.keys() == theirs.keys()
-    largest = max(np.abs(each).max() for each in theirs.values())
-    # Some gradients (of a bias before a batch norm) are zero but for rounding.
-    scale = {name: max(np.abs(each).max(), 1e-6 * largest) for name, each in theirs.items()}
-    apart = {name: np.abs(ours[name] - theirs[name]).max() / scale[name] for name in ours}
-    assert {name: error for name, error in apart.items() if error > 1e-5} == {}
+    assert_same_gradients(*found)

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from paddle_mobileseg import networks
-from paddle_mobileseg.cli import main
 from paddle_mobileseg.data.synthetic import write_dataset
 from paddle_mobileseg.weights import catalog, read_weights
 from paddle_mobileseg.weights.catalog import Entry
@@ -21,17 +20,6 @@ from tests.weights.torch_writer import write_torch
 
 Run = Callable[..., tuple[int, str, str]]
 NAMES = list(catalog.entries())
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture

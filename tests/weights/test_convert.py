@@ -196,6 +196,18 @@ def test_a_file_of_no_network(tmp_path: Path) -> None:
         convert(path, tmp_path / "model.pdparams")
 
 
+def test_a_folder_is_neither_read_nor_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "model.pdparams"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+
+    with pytest.raises(IsADirectoryError, match="is a folder; expected a file to write"):
+        convert(tmp_path / "a.pth", folder)
+    with pytest.raises(IsADirectoryError, match=r"is a folder; expected a \.pdparams or \.pth file"):
+        convert(folder, tmp_path / "other.pdparams")
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
 def test_half_precision_is_written_as_the_network_has_it(shared_dir: Path, tmp_path: Path) -> None:
     state = {
         n: a.astype(np.float16) if a.dtype == np.float32 else a

@@ -105,6 +105,16 @@ def test_a_file_that_changes_between_two_attempts_is_not_mixed(site: Site) -> No
     assert ranges(site) == [None, HALF, None]
 
 
+def test_a_rest_that_begins_elsewhere_is_not_appended(site: Site) -> None:
+    def elsewhere(exchange: Exchange) -> None:
+        begin = len(CONTENT) // 2 + 1
+        where = f"bytes {begin}-{len(CONTENT) - 1}/{len(CONTENT)}"
+        exchange.say(206, CONTENT[begin:], Content_Range=where, ETag='"1"')
+
+    assert fetch(site.url("/a", half, elsewhere, good)).read_bytes() == CONTENT
+    assert ranges(site) == [None, HALF, None]
+
+
 @pytest.mark.parametrize("headers", [{}, {"ETag": 'W/"1"'}])
 def test_without_a_strong_validator_nothing_is_resumed_or_left(
     site: Site, cache: Path, headers: dict[str, str]
@@ -243,8 +253,12 @@ def test_redirects(site: Site, cache: Path) -> None:
     site.url("/a", good)
     assert fetch(to("/a")).read_bytes() == CONTENT
     cached_path(to("/a")).unlink()
-    for where in ("http://example.invalid/a", "ftp://example.invalid/a", "file:///etc/passwd"):
-        with pytest.raises(OSError, match="could not download"):
+    for where, why in (
+        ("http://example.invalid/a", "is not an https address"),
+        ("ftp://example.invalid/a", "is not an https address"),
+        ("file:///etc/passwd", "is not allowed"),
+    ):
+        with pytest.raises(OSError, match=rf"{where}'? {why}"):
             fetch(to(where))
     site.requests.clear()
     with pytest.raises(OSError, match="infinite loop"):

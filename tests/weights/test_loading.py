@@ -324,7 +324,7 @@ def test_truncated_torch_file(tmp_path: Path) -> None:
     path = torch_zip(tmp_path / "a.pth", pickle.dumps({}))
     path.write_bytes(path.read_bytes()[:-30])
 
-    with pytest.raises(ValueError, match="not a torch checkpoint"):
+    with pytest.raises(ValueError, match=r"not a torch checkpoint .*cut off"):
         read_torch(path)
 
 

@@ -35,7 +35,7 @@ CLASS_NAMES = (
 )
 SKY, BUILDING, VEGETATION, ROAD, SIDEWALK, CAR, PERSON, POLE, SIGN, LANE_MARKING = range(len(CLASS_NAMES))
 
-# Strength of the fine-grained and of the blotchy texture of each class, in grey levels.
+# Strength of the fine-grained and of the blotchy texture of each class, in gray levels.
 FINE_TEXTURE = np.array([0.5, 4.0, 8.0, 5.0, 4.0, 1.5, 3.0, 2.0, 1.0, 5.0], np.float32)
 BLOTCHY_TEXTURE = np.array([0.5, 3.0, 11.0, 3.0, 4.0, 1.0, 4.0, 2.0, 1.0, 4.0], np.float32)
 
