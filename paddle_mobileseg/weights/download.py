@@ -63,6 +63,14 @@ def fetch(
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        with open(target.with_name(target.name + ".part"), "ab"):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"cannot write into the cache folder {target.parent} ({error.strerror or error}); "
+            "name another with MOBILESEG_CACHE"
+        ) from error
+    try:
         with _claimed(target) as (part, out):
             if not target.is_file():
                 transfer.download(url, part, out)

@@ -344,3 +344,11 @@ def test_a_cache_that_may_only_be_read(site: Site, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(download, "write_json", refuse)
     assert fetch(site.url("/a", good)) == path
     assert not record_path(path).exists()
+
+
+def test_a_cache_that_cannot_be_written(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("MOBILESEG_CACHE", str(tmp_path / "file" / "cache"))
+
+    with pytest.raises(OSError, match=r"cannot write into the cache folder .*name another with MOBILESEG_CACHE"):
+        fetch(site.url("/a", good))
