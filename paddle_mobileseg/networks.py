@@ -48,11 +48,15 @@ class Network:
     macs: int
     in_paddleseg: bool = True
 
+    def spec(self, num_classes: int | None = None) -> dict[str, Any]:
+        """A copy of ``model`` with ``num_classes`` (by default the recipe's)."""
+        return {**copy.deepcopy(self.model), "num_classes": num_classes or self.num_classes}
+
     def build(self, num_classes: int | None = None) -> nn.Layer:
         """The network with random weights, for ``num_classes`` classes (by default the recipe's)."""
         from paddle_mobileseg.config import build
 
-        return build.component({**copy.deepcopy(self.model), "num_classes": num_classes or self.num_classes})
+        return build.component(self.spec(num_classes))
 
     def build_paddleseg(self, num_classes: int | None = None) -> nn.Layer:
         """PaddleSeg's own classes of the same description, to compare with.
@@ -67,7 +71,7 @@ class Network:
             return registry.upstream(arguments.pop("type"))(**arguments)
 
         with paddle.utils.unique_name.guard():  # it gives some parameters fixed names, which may not occur twice
-            return component({**copy.deepcopy(self.model), "num_classes": num_classes or self.num_classes})
+            return component(self.spec(num_classes))
 
 
 _networks: dict[str, Network] = {}

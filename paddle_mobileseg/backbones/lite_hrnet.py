@@ -26,10 +26,7 @@ from paddle_mobileseg.layers.conditional_channel_weighting import (
     conv_norm,
     upsample_nearest,
 )
-from paddle_mobileseg.weights import load_weights
-
-# Where classification networks keep the layers behind their backbone.
-_CLASSIFIERS = ("head.", "cls_head.", "classifier.", "fc.", "linear.")
+from paddle_mobileseg.weights import CLASSIFIERS, load_weights
 
 
 def _separable(in_channels: int, out_channels: int, stride: int, relu: bool = True) -> nn.Sequential:
@@ -264,7 +261,7 @@ class LiteHRNet(nn.Layer):
                 pretrained,
                 part="backbone",
                 may_lack=("head_layer.",),
-                may_exceed=(*_CLASSIFIERS, "head_layer."),
+                may_exceed=(*CLASSIFIERS, "head_layer."),
             )
 
     def _unreached(self) -> tuple[str, ...]:

@@ -19,10 +19,7 @@ from paddle_mobileseg import registry
 from paddle_mobileseg.backbones.mobilenet_v3 import BlockSpec, InvertedResidual
 from paddle_mobileseg.layers import ConvBNAct, SeaAttention
 from paddle_mobileseg.layers.transformer import AttentionBlock, AttentionStage, ConvMLP
-from paddle_mobileseg.weights import load_weights
-
-# Where classification networks keep the layers behind their backbone.
-_CLASSIFIERS = ("head.", "cls_head.", "classifier.", "fc.", "linear.")
+from paddle_mobileseg.weights import CLASSIFIERS, load_weights
 
 
 class ConvStage(nn.Layer):
@@ -174,7 +171,7 @@ class StrideFormer(nn.Layer):
         self.feat_channels = [out_channels]
         self.feat_strides = [self.inj_module.stride]
         if pretrained is not None:
-            load_weights(self, pretrained, part="backbone", may_lack=("inj_module.",), may_exceed=_CLASSIFIERS)
+            load_weights(self, pretrained, part="backbone", may_lack=("inj_module.",), may_exceed=CLASSIFIERS)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = []

@@ -18,15 +18,12 @@ from paddle_mobileseg import registry
 from paddle_mobileseg.layers import ConvBNAct, adaptive_avg_pool
 from paddle_mobileseg.layers.transformer import AttentionBlock, AttentionStage, ConvMLP
 from paddle_mobileseg.suggestion import did_you_mean
-from paddle_mobileseg.weights import load_weights
+from paddle_mobileseg.weights import CLASSIFIERS, load_weights
 
 # One MobileNetV2 block: kernel, expansion factor, output channels, stride.
 BlockSpec = tuple[int, int, int, int]
 
 _STEM_CHANNELS = 16
-
-# Where classification networks keep the layers behind their backbone.
-_CLASSIFIERS = ("head.", "cls_head.", "classifier.", "fc.", "linear.")
 
 
 class InvertedResidual(nn.Layer):
@@ -290,7 +287,7 @@ class TopTransformer(nn.Layer):
         self.feat_channels = [out_channels] * 3 if injection else [*self.token_channels, channels]
         self.feat_strides = [8, 16, 32] if injection else [4, 8, 16, 32, 64]
         if pretrained is not None:
-            load_weights(self, pretrained, part="backbone", may_lack=("SIM.",), may_exceed=_CLASSIFIERS)
+            load_weights(self, pretrained, part="backbone", may_lack=("SIM.",), may_exceed=CLASSIFIERS)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         tokens = self.tpm(x)

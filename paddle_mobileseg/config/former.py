@@ -71,8 +71,3 @@ def _modernise_model(spec: dict[str, Any]) -> None:
         for key, only in (("head_type", "PPSegHead"), ("eval_seg_head_id", 0)):
             if spec.pop(key, only) != only:
                 raise ValueError(f"{join('model', key)}: only {only!r} is supported; leave it out")
-    if spec.get("type") == "PPLiteSeg":
-        if "seg_head_mid_chs" in spec:
-            spec["seg_head_inter_chs"] = spec.pop("seg_head_mid_chs")
-        if spec.get("arm_type") == "ARM_Add_SpAttenAdd3":
-            spec["arm_type"] = "UAFM_SpAtten"

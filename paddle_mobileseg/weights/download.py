@@ -61,26 +61,25 @@ def fetch(
     if target.is_file():
         verify(target, url, sha256, check)
         return target
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open(target.with_name(target.name + ".part"), "ab"):
-            pass
-    except OSError as error:
-        raise OSError(
-            f"cannot write into the cache folder {target.parent} ({error.strerror or error}); "
-            "name another with MOBILESEG_CACHE"
-        ) from error
-    try:
-        with _claimed(target) as (part, out):
+    with contextlib.ExitStack() as claim:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part, out = claim.enter_context(_claimed(target))
+        except OSError as error:
+            raise OSError(
+                f"cannot write into the cache folder {target.parent} ({error.strerror or error}); "
+                "name another with MOBILESEG_CACHE"
+            ) from error
+        try:
             if not target.is_file():
                 transfer.download(url, part, out)
                 os.fsync(out.fileno())
                 _accept(part, target, url, sha256, size, check)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise OSError(
-            f"could not download {url} ({str(error) or type(error).__name__}); without a network, download it "
-            f"elsewhere and save it as {target}"
-        ) from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise OSError(
+                f"could not download {url} ({str(error) or type(error).__name__}); without a network, download it "
+                f"elsewhere and save it as {target}"
+            ) from error
     return target
 
 

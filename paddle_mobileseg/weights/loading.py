@@ -15,6 +15,9 @@ from paddle_mobileseg.weights.sources import read_weights
 if TYPE_CHECKING:
     from paddle import nn
 
+# Where classification networks in general keep the layers behind their backbone; some backbones know it better.
+CLASSIFIERS = ("head.", "cls_head.", "classifier.", "fc.", "linear.")
+
 _LOGGER = logging.getLogger("paddle_mobileseg")
 _SHOWN = 4
 

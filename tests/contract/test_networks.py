@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,7 @@ def test_it_says_what_the_kit_must_know(network: nn.Layer) -> None:
 
 def test_weights_that_are_named_are_loaded(record: networks.Network) -> None:
     """A network or backbone that takes ``pretrained`` and does nothing with it would train from random weights."""
-    spec = {**copy.deepcopy(record.model), "num_classes": CLASSES}
+    spec = record.spec(CLASSES)
     for place in (spec, spec["backbone"]):
         place["pretrained"] = "nowhere/model.pdparams"
         with pytest.raises(FileNotFoundError, match=r"nowhere/model\.pdparams"):
@@ -49,7 +48,7 @@ def test_weights_that_are_named_are_loaded(record: networks.Network) -> None:
 
 
 def test_images_of_four_channels(record: networks.Network) -> None:
-    spec = {**copy.deepcopy(record.model), "num_classes": CLASSES}
+    spec = record.spec(CLASSES)
     spec["backbone"]["in_channels"] = 4
     network = build.component(spec)
     network.eval()
