@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
-from paddle_mobileseg import cli
-from paddle_mobileseg.cli import _command_line, main
+from paddle_mobileseg.cli import _command_line, common, main
 from paddle_mobileseg.config import load_config
 from paddle_mobileseg.data.synthetic import write_dataset
 
@@ -134,7 +133,7 @@ def test_the_cpu_is_used_where_the_configuration_says_so(
     path = tmp_path / "config.yml"
     path.write_text(yaml.safe_dump({**load_config(config).data, "global": {"device": device}}))
     asked: list[str | None] = []
-    monkeypatch.setattr(cli, "_use_device", asked.append)
+    monkeypatch.setattr(common, "use_device", asked.append)
 
     assert run("val", "--config", path, "--model_path", tmp_path / "none", *flags)[0] == 1
     assert asked == chosen

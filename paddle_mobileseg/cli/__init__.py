@@ -1,0 +1,72 @@
+"""The command ``mobileseg``. ``tools/*.py`` are the same commands under PaddleSeg's names."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+from paddle_mobileseg.cli import catalogue, common, data, export, inference, training
+from paddle_mobileseg.cli.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
+from paddle_mobileseg.cpu import import_paddle, keep_freed_memory, use_all_cores
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: words behind the program's name; ``sys.argv`` by default.
+
+    Returns:
+        The exit status: 0, 1 after a user's mistake or a failed check, 130 after Ctrl-C.
+    """
+    args = _parser().parse_args(argv)
+    args.command_line = _command_line(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    use_all_cores()
+    keep_freed_memory()
+    try:
+        if args.needs_paddle:
+            import_paddle()
+            common.use_device(args.device)
+        return args.run(args) or 0
+    except KeyboardInterrupt as error:
+        print(f"interrupted{': ' + str(error) if str(error) else ''}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except (ValueError, KeyError, OSError, ImportError, FloatingPointError) as error:
+        if args.debug:
+            raise
+        print(f"error: {error.args[0] if isinstance(error, KeyError) and error.args else error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+
+
+def _command_line(words: Sequence[str]) -> str:
+    """What a user types to get the same again, for the record of a run."""
+    processes = os.environ.get("PADDLE_TRAINERS_NUM", "1")
+    if processes == "1":
+        return shlex.join(["mobileseg", *words])
+    launch = ["python", "-m", "paddle.distributed.launch", "--nproc_per_node", processes]
+    return shlex.join([*launch, f"tools/{words[0]}.py", *words[1:]])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mobileseg", description="Semantic segmentation for phones, with PaddlePaddle."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (
+        data.add_scenes,
+        training.add_train,
+        inference.add_val,
+        inference.add_predict,
+        export.add_export,
+        export.add_benchmark,
+        export.add_report,
+        catalogue.add_models,
+        catalogue.add_weights,
+    ):
+        add(commands)
+    return parser

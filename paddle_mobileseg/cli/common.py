@@ -1,0 +1,86 @@
+"""What the commands share: how one is declared, and the arguments and steps that several have."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+EXIT_USER_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+
+def command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, needs_paddle: bool = True
+) -> Any:
+    """A parser for the command ``name``, which calls ``run``; with ``--device`` where Paddle is needed."""
+    parser = commands.add_parser(
+        name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.set_defaults(run=run, needs_paddle=needs_paddle)
+    if needs_paddle:
+        parser.add_argument("--device", choices=("cpu", "gpu"), help="default: a GPU where there is one")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def config_arguments(parser: Any, required: bool) -> None:
+    """What :func:`read_config` reads."""
+    parser.add_argument("--config", required=required, help="YAML file (default: the checkpoint's own configuration)")
+    parser.add_argument("--data_root", help="folder of the data set, in place of the configuration's")
+    parser.add_argument(
+        "--opts", nargs="+", default=[], metavar="KEY=VALUE", help="change values, such as model.num_classes=11"
+    )
+
+
+def inference_arguments(parser: Any, switch: str) -> None:
+    """What :func:`open_checkpoint` and :func:`augmentation` read; ``switch`` turns the augmentation on."""
+    parser.add_argument("--model_path", required=True, help="checkpoint folder, or weights: file, URL or name")
+    parser.add_argument(f"--{switch}", action="store_true", dest="augmented", help="use --scales and --flip_horizontal")
+    parser.add_argument("--scales", nargs="+", type=float, default=[1.0], help="scales to average over")
+    parser.add_argument("--flip_horizontal", action="store_true", help="average with the mirrored image")
+
+
+def augmentation(args: argparse.Namespace) -> dict[str, Any]:
+    """``scales`` and ``flip`` as asked for; empty where the configuration decides."""
+    if any(scale <= 0 for scale in args.scales):
+        raise ValueError(f"--scales is {args.scales}; expected numbers above 0")
+    return {"scales": args.scales, "flip": args.flip_horizontal} if args.augmented else {}
+
+
+def read_config(args: argparse.Namespace, **changes: Any) -> Any:
+    """The configuration of --config with --data_root, --opts and changes applied."""
+    from paddle_mobileseg.config import load_config
+
+    return obey_device(args, load_config(args.config, overrides=args.opts, data_root=args.data_root, **changes))
+
+
+def open_checkpoint(args: argparse.Namespace) -> Any:
+    """The model of --model_path with --config, --data_root and --opts applied."""
+    from paddle_mobileseg.engine.opening import open_model
+
+    if args.config is not None:
+        return open_model(args.model_path, read_config(args))
+    checkpoint = open_model(args.model_path)
+    if args.data_root is not None or args.opts:
+        checkpoint = dataclasses.replace(checkpoint, config=checkpoint.config.with_changes(args.opts, args.data_root))
+    obey_device(args, checkpoint.config)
+    return checkpoint
+
+
+def obey_device(args: argparse.Namespace, cfg: Any) -> Any:
+    """The configuration, its ``device`` chosen unless --device says another; ``gpu`` there means where there is one."""
+    if args.device is None and cfg.device == "cpu":
+        use_device("cpu")
+    return cfg
+
+
+def use_device(name: str | None) -> None:
+    """Let Paddle compute on ``cpu`` or ``gpu``; ``None`` leaves it to Paddle."""
+    import paddle
+
+    if name == "gpu" and not paddle.is_compiled_with_cuda():
+        raise ValueError("--device gpu needs a GPU build of PaddlePaddle; the one installed is for CPUs")
+    if name is not None:
+        paddle.set_device(name)
