@@ -27,8 +27,20 @@ def seed_everything(seed: int) -> None:
     paddle.seed(seed)
 
 
+def seed_iteration(seed: int, iteration: int, rank: int) -> None:
+    """Seed for one iteration of one process: what is drawn in it depends on these numbers alone.
+
+    So nothing that happened before (an interruption, an evaluation) changes what dropout draws.
+    """
+    entropy = [seed % 2**64, iteration, rank]
+    seed_everything(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+
+
 def training_state(trainer: Trainer) -> dict[str, Any]:
-    """Weights, optimiser, average and random generators, as ``paddle.save`` can store them."""
+    """Weights, optimiser and average, as ``paddle.save`` can store them.
+
+    There is no state of random generators: see :func:`seed_iteration`.
+    """
     return {
         "iteration": trainer.iteration,
         "best_miou": trainer.best_miou,
@@ -36,7 +48,6 @@ def training_state(trainer: Trainer) -> dict[str, Any]:
         "optimizer": trainer.optimizer.state_dict(),
         "parameter_names": _parameter_names(trainer.network),
         "average": None if trainer.average is None else trainer.average.state_dict(),
-        "random": {"python": random.getstate(), "numpy": np.random.get_state(), "paddle": paddle.get_rng_state()},
     }
 
 
@@ -87,19 +98,12 @@ def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder}: the state of the optimizer does not fit {own}: {error}") from error
     trainer.iteration, trainer.best_miou = state["iteration"], state["best_miou"]
-    if trainer.ranks.number > 0:  # the first process's state is saved, no other's
-        entropy = [trainer.options.seed % 2**64, trainer.ranks.number, trainer.iteration]
-        seed_everything(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
-        return
     if (trainer.average is None) != (state["average"] is None):
         raise ValueError(
             f"{folder} was trained {'without' if trainer.average else 'with'} EMA; resume with the same setting"
         )
     if trainer.average is not None:
         trainer.average.set_state_dict(state["average"])
-    random.setstate(state["random"]["python"])
-    np.random.set_state(state["random"]["numpy"])
-    paddle.set_rng_state(state["random"]["paddle"])
 
 
 def _set_weights(network: nn.Layer, saved: dict[str, Any], where: str) -> None:

@@ -23,7 +23,14 @@ from paddle_mobileseg.engine.ema import WeightAverage
 from paddle_mobileseg.engine.interrupts import Interrupts, TrainingInterruptedError
 from paddle_mobileseg.engine.opening import without_pretrained
 from paddle_mobileseg.engine.run_folder import claimed
-from paddle_mobileseg.engine.state import manifest, resume, sample_files, seed_everything, training_state
+from paddle_mobileseg.engine.state import (
+    manifest,
+    resume,
+    sample_files,
+    seed_everything,
+    seed_iteration,
+    training_state,
+)
 from paddle_mobileseg.files import write_json
 from paddle_mobileseg.machine import describe
 
@@ -127,13 +134,10 @@ class Trainer:
         self.losses = build.losses(cfg)
         self.lr_scheduler = build.lr_scheduler(cfg)
         self.optimizer = build.optimizer(cfg, self.network, self.lr_scheduler)
-        decay = options.ema_decay if self.leads else None
-        self.average = None if decay is None else WeightAverage(self.network, decay)
+        self.average = None if options.ema_decay is None else WeightAverage(self.network, options.ema_decay)
         if checkpoint is not None:
             resume(self, checkpoint)
             self.saved = checkpoint.folder
-        elif not self.leads:
-            paddle.seed(options.seed + self.ranks.number)  # weights are equal by now; dropout shall not be
 
     def run(self) -> None:
         """Train up to the configured number of iterations. A trainer runs once.
@@ -149,7 +153,7 @@ class Trainer:
                 self.cfg.save(self.folder / "config.yml")
                 record = {**describe(), "command": self.options.command, "options": asdict(self.options)}
                 write_json(self.folder / "environment.json", record)
-            hooks = default_hooks(self) if self.leads else []
+            hooks = default_hooks(self)
             for hook in hooks:
                 stack.callback(hook.close)
             try:
@@ -196,6 +200,7 @@ class Trainer:
         begin = time.monotonic()
         with contextlib.closing(batches):
             for batch in batches:
+                seed_iteration(self.options.seed, self.iteration, self.ranks.number)
                 lr = float(self.optimizer.get_lr())
                 loss = self.compute_loss(paddle.to_tensor(batch["img"]), paddle.to_tensor(batch["label"]))
                 value = float(loss)
@@ -214,8 +219,7 @@ class Trainer:
     def _update(self) -> None:
         """Change the weights by the gradients, which are gone afterwards."""
         if self.ranks.count > 1:
-            parameters = [p for p in self.network.parameters() if not p.stop_gradient]
-            self._agreed_to_stop = parallel.average_gradients(parameters, self.ranks, self.interrupts.requested)
+            self._agreed_to_stop = parallel.exchange(self.network, self.ranks, self.interrupts.requested)
         self.optimizer.step()
         self.optimizer.clear_grad()
         self.lr_scheduler.step()

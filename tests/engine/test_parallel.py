@@ -40,10 +40,10 @@ from paddle_mobileseg.engine import parallel
 ranks = parallel.join()
 seen = []
 for wish in (False, True):
-    parameter = paddle.create_parameter([2], "float32")
-    (parameter * (ranks.number + 1)).sum().backward()
-    stop = parallel.average_gradients([parameter], ranks, wish and ranks.number == 1)
-    seen.append([stop, parameter.grad.tolist()])
+    network = paddle.nn.Linear(2, 1, bias_attr=False)
+    network(paddle.full([1, 2], ranks.number + 1)).sum().backward()
+    stop = parallel.exchange(network, ranks, wish and ranks.number == 1)
+    seen.append([stop, network.weight.grad.flatten().tolist()])
 parallel.wait_for_all(ranks)
 pathlib.Path(__file__).with_name(f"agree{ranks.number}.json").write_text(json.dumps(seen))
 """
