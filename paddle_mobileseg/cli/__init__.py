@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
         data.add_scenes,
+        data.add_import_dataset,
+        data.add_check_dataset,
         training.add_train,
         inference.add_val,
         inference.add_predict,

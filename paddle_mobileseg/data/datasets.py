@@ -149,6 +149,7 @@ class ADE20K(SegmentationDataset):
 
     NUM_CLASSES = 150
     IGNORE_INDEX = 255
+    FIRST_VALUE = 1  # of class 0 in label files, read by the dataset check; 0 has no class
     IMG_CHANNELS = 3
     CLASS_NAMES = names.ADE20K
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 FilePair = tuple[str, "str | None"]
+
+_MISSING_ALLOWED = ContextVar("missing_allowed", default=False)
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -77,8 +81,18 @@ def pair_folders(image_folder: Path, label_folder: Path) -> list[FilePair]:
     return [(str(images[stem]), str(labels[stem])) for stem in sorted(images)]
 
 
+@contextmanager
+def missing_files_allowed() -> Iterator[None]:
+    """Within the block, data sets can be made although listed files are missing: the dataset check names them all."""
+    token = _MISSING_ALLOWED.set(True)
+    try:
+        yield
+    finally:
+        _MISSING_ALLOWED.reset(token)
+
+
 def check_files(pairs: Sequence[FilePair]) -> None:
-    """Every listed file exists.
+    """Every listed file exists (see :func:`missing_files_allowed`).
 
     Raises:
         ValueError: there are no pairs.
@@ -86,6 +100,8 @@ def check_files(pairs: Sequence[FilePair]) -> None:
     """
     if not pairs:
         raise ValueError("the data set has no images")
+    if _MISSING_ALLOWED.get():
+        return
     paths = [path for pair in pairs for path in pair if path is not None]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from markupsafe import Markup
@@ -13,6 +14,17 @@ WIDTH, HEIGHT = 420, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 34
 _MAX_POINTS = 240  # more are averaged: a page is no wider than that many visible steps
 _MAX_DOTS = 40
+
+Place = Callable[[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One of several in a chart: a name, a colour ``#rrggbb`` and (iteration, value), finite, by rising iteration."""
+
+    name: str
+    colour: str
+    points: Sequence[tuple[float, float]]
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -67,24 +79,7 @@ def line_chart(points: Sequence[tuple[float, float]], title: str, description: s
     if not points:
         raise ValueError("a chart needs at least one point")
     shown = average_in_bins(points)
-    y_ticks = nice_ticks(min(0.0, *(y for _, y in shown)), max(y for _, y in shown))
-    last = points[-1][0]
-    x_ticks = [tick for tick in nice_ticks(0, last, 6) if tick <= last] or [0.0]
-    right = max(last, 1)
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = x / right
-        up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
-        return _LEFT + across * (WIDTH - _LEFT - _RIGHT), HEIGHT - _BOTTOM - up * (HEIGHT - _TOP - _BOTTOM)
-
-    parts = [f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"]
-    for tick in y_ticks:
-        _, y = place(0, tick)
-        parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick_text(tick)}</text>')
-    for tick in x_ticks:
-        x, _ = place(tick, y_ticks[0])
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{tick_text(tick)}</text>')
+    parts, place = _axes(shown, points[-1][0])
     placed = [place(*point) for point in shown]
     parts.append('<path class="curve" d="M' + "L".join(f"{x:.1f} {y:.1f}" for x, y in placed) + '"/>')
     if len(shown) <= _MAX_DOTS:
@@ -94,12 +89,66 @@ def line_chart(points: Sequence[tuple[float, float]], title: str, description: s
         ]
     if mark_best:
         parts.append(_best_mark(max(points, key=lambda point: point[1]), place))
+    return _svg(parts, title, description)
+
+
+def curves_chart(curves: Sequence[Curve], title: str, description: str) -> Markup:
+    """Several curves over training iterations, in colours of their own.
+
+    Args:
+        curves: at least one point in all.
+        title, description: as for :func:`line_chart`.
+
+    Returns:
+        an ``<svg>`` element with the classes ``chart``, ``grid``, ``tick``, ``halo`` and ``coloured``.
+
+    Raises:
+        ValueError: no points.
+    """
+    points = [point for curve in curves for point in curve.points]
+    if not points:
+        raise ValueError("a chart needs at least one point")
+    parts, place = _axes(points, max(x for x, _ in points))
+    for curve in curves:
+        line = "L".join(f"{x:.1f} {y:.1f}" for x, y in itertools.starmap(place, average_in_bins(curve.points)))
+        if line:  # the halo, because a colour may be that of the page
+            parts.append(
+                f'<g><title>{escape(curve.name)}</title><path class="halo" d="M{line}"/>'
+                f'<path class="coloured" style="stroke:{escape(curve.colour)}" d="M{line}"/></g>'
+            )
+    return _svg(parts, title, description)
+
+
+def _svg(parts: list[str], title: str, description: str) -> Markup:
     label = escape(f"{title}: {description}")
     start = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">'
-    return Markup(start + "".join(parts) + "</svg>")
+    texts = f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
+    return Markup(start + texts + "".join(parts) + "</svg>")
 
 
-def _best_mark(best: tuple[float, float], place: Callable[[float, float], tuple[float, float]]) -> str:
+def _axes(points: Sequence[tuple[float, float]], last: float) -> tuple[list[str], Place]:
+    """Grid and ticks for the points of iterations up to the last one, and where a point goes."""
+    y_ticks = nice_ticks(min(0.0, *(y for _, y in points)), max(y for _, y in points))
+    x_ticks = [tick for tick in nice_ticks(0, last, 6) if tick <= last] or [0.0]
+    right = max(last, 1)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = x / right
+        up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
+        return _LEFT + across * (WIDTH - _LEFT - _RIGHT), HEIGHT - _BOTTOM - up * (HEIGHT - _TOP - _BOTTOM)
+
+    parts = []
+    for tick in y_ticks:
+        _, y = place(0, tick)
+        parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>')
+        parts.append(f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick_text(tick)}</text>')
+    for tick in x_ticks:
+        x, _ = place(tick, y_ticks[0])
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{tick_text(tick)}</text>')
+    return parts, place
+
+
+def _best_mark(best: tuple[float, float], place: Place) -> str:
     x, y = place(*best)
     end = x > WIDTH - 80
     below = y < _TOP + 24

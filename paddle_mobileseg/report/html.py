@@ -63,12 +63,13 @@ def write_report(
     bundles = [read_bundle(folder) for folder in bundle_dirs]
     latency = read_latency(run.folder, [bundle.folder for bundle in bundles], latency_json)
     arguments = ["--latency", str(latency_json)] if latency_json is not None else []
-    page = _template().render(_view(run, bundles, latency, [*arguments, "--output", str(out_html)]))
+    page = template("template.html").render(_view(run, bundles, latency, [*arguments, "--output", str(out_html)]))
     write_text(out_html, page)
     return Path(out_html)
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A template of this package; what it shows is escaped, and a value that is not given is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("paddle_mobileseg.report", package_path=""),
         autoescape=True,
@@ -77,7 +78,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters.update(fixed=_fixed, percent=_percent, short=_short, tolerance=_tolerance, noted=_noted)
-    return environment.get_template("template.html")
+    return environment.get_template(name)
 
 
 def _fixed(value: float | None, digits: int = 1, missing: str = _NOT_MEASURED) -> str:
@@ -127,6 +128,7 @@ def _view(
         "charts": sections.charts(run),
         "training": sections.training_summary(run),
         "classes": sections.class_rows(run, names, palette),
+        "class_curves": sections.class_curves(run, names, palette),
         "scores": sections.scores(run),
         "strips": strips,
         "samples_total": len(samples),

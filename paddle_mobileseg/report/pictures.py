@@ -120,7 +120,7 @@ def read_strip(run_folder: Path, name: str, palette: np.ndarray | None, class_na
         shown_difference = _index_picture(outcome, DISAGREEMENT_COLOURS, text)
     return Strip(
         name=name,
-        image=_photo(image, f"Sample {name}, image"),
+        image=photo(image, f"Sample {name}, image"),
         label=shown_label,
         prediction=_label_picture(
             prediction, palette, f"Sample {name}, prediction: {_listing(prediction, class_names)}"
@@ -160,14 +160,22 @@ def _index_picture(indices: np.ndarray, colours: np.ndarray, alt: str) -> Pictur
     return _encode(picture, "PNG", alt, optimize=True)
 
 
-def _photo(image: np.ndarray, alt: str) -> Picture:
+def photo(image: np.ndarray, alt: str, max_side: int = _MAX_SIDE) -> Picture:
+    """An image uint8 [H, W, 3] RGB as JPEG, made smaller where a side is longer than ``max_side`` pixels."""
     picture = Image.fromarray(image)
-    picture = picture.resize(_fitting(picture.size), Image.Resampling.LANCZOS)
+    picture = picture.resize(_fitting(picture.size, max_side), Image.Resampling.LANCZOS)
     return _encode(picture, "JPEG", alt, quality=_JPEG_QUALITY)
 
 
-def _fitting(size: tuple[int, int]) -> tuple[int, int]:
-    scale = min(1.0, _MAX_SIDE / max(size))
+def drawing(image: np.ndarray, alt: str, max_side: int = _MAX_SIDE) -> Picture:
+    """As :func:`photo`, as PNG with nearest neighbours: for colours that mean something."""
+    picture = Image.fromarray(image)
+    picture = picture.resize(_fitting(picture.size, max_side), Image.Resampling.NEAREST)
+    return _encode(picture, "PNG", alt, optimize=True)
+
+
+def _fitting(size: tuple[int, int], max_side: int = _MAX_SIDE) -> tuple[int, int]:
+    scale = min(1.0, max_side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 

@@ -39,6 +39,9 @@ class RunFiles:
         environment: ``environment.json``.
         scores: ``val.json``.
         checkpoint: ``best_model/checkpoint.json``.
+        iters: iterations that the training was to have, as the log says.
+        elapsed_s: seconds of all its parts, from resuming to resuming, that are in the log.
+        ended: why it ended: ``complete``, ``early_stop``, ``interrupted``, ``error``; ``None`` where it did not say.
     """
 
     folder: Path
@@ -48,6 +51,9 @@ class RunFiles:
     environment: dict[str, Any] | None
     scores: dict[str, Any] | None
     checkpoint: dict[str, Any] | None
+    iters: float | None
+    elapsed_s: float | None
+    ended: str | None
 
 
 def read_run(folder: str | Path) -> RunFiles:
@@ -78,6 +84,9 @@ def read_run(folder: str | Path) -> RunFiles:
         environment=_read_json(folder / "environment.json"),
         scores=scores,
         checkpoint=_read_json(folder / "best_model" / "checkpoint.json"),
+        iters=next((iters for each in reversed(log) if (iters := number(each.get("iters"))) is not None), None),
+        elapsed_s=_elapsed_s(log),
+        ended=str(log[-1].get("reason")) if log and log[-1]["kind"] == "stop" else None,
     )
 
 
@@ -152,6 +161,15 @@ def number(value: Any) -> float | None:
 def _by_iteration(log: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     latest = {record["iter"]: record for record in log if record["kind"] == kind}
     return [latest[iteration] for iteration in sorted(latest)]
+
+
+def _elapsed_s(log: list[dict[str, Any]]) -> float | None:
+    longest = [0.0]
+    for record in log:
+        if record["kind"] == "resume":
+            longest.append(0.0)
+        longest[-1] = max(longest[-1], number(record.get("elapsed_s")) or 0.0)
+    return sum(longest) or None
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

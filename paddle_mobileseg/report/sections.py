@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from paddle_mobileseg.data.palette import default_palette
-from paddle_mobileseg.report.charts import line_chart
+from paddle_mobileseg.report.charts import Curve, curves_chart, line_chart
 from paddle_mobileseg.report.reading import LATENCY_FILE, BundleFiles, RunFiles, number
 
 _MB = 1e6
+_MOST_CURVES = 20
 
 
 def title(run: RunFiles, config: dict[str, Any], bundles: list[BundleFiles]) -> str:
@@ -130,15 +131,19 @@ def charts(run: RunFiles) -> list[dict[str, Any]]:
     return result
 
 
+_ENDS = {"early_stop": " (early stop: no more gain)", "interrupted": " (interrupted)", "error": " (ended by an error)"}
+
+
 def training_summary(run: RunFiles) -> str:
     """Iterations, time and speed of the training in words; empty without a log of training."""
     if not run.train:
         return ""
-    parts = [f"{run.train[-1]['iter']:,} iterations".replace(",", "\u202f")]
-    elapsed = [number(each.get("elapsed_s")) for each in run.train + run.evaluations]
-    longest = max((each for each in elapsed if each is not None), default=None)
-    if longest is not None:
-        parts.append(duration(longest))
+    done = run.train[-1]["iter"]
+    end = _ENDS.get(run.ended or "", "") if run.iters != done or run.ended == "early_stop" else ""
+    total = f" of {run.iters:,.0f}" if run.iters is not None and run.iters > done else ""
+    parts = [f"{done:,}{total} iterations{end}".replace(",", "\u202f")]
+    if run.elapsed_s is not None:
+        parts.append(duration(run.elapsed_s))
     speeds = [speed for each in run.train if (speed := number(each.get("images_per_s"))) is not None]
     if speeds:
         parts.append(f"median {statistics.median(speeds):.1f} images/s")
@@ -165,6 +170,30 @@ def class_rows(run: RunFiles, names: list[str], palette: np.ndarray | None) -> l
         for name, value in ((source or {}).get("iou") or {}).items()
     ]
     return sorted(rows, key=lambda row: -1.0 if row["iou"] is None else row["iou"], reverse=True)
+
+
+def class_curves(run: RunFiles, names: list[str], palette: np.ndarray | None) -> dict[str, Any] | None:
+    """IoU of each class over the evaluations during training: ``svg`` and ``note``; ``None`` below two evaluations.
+
+    Of many classes those that are worst at the end are shown.
+    """
+    if len(run.evaluations) < 2:
+        return None
+    known = {name: None for each in run.evaluations for name in _section(each, "iou")}
+    curves = []
+    for number_of_class, name in enumerate(known):
+        values = [(float(each["iter"]), number(_section(each, "iou").get(name))) for each in run.evaluations]
+        points = [(x, y) for x, y in values if y is not None]
+        colour = css_colour(palette, names.index(name) if name in names else number_of_class)
+        if points:
+            curves.append(Curve(name, colour, points))
+    if not curves:
+        return None
+    shown = sorted(curves, key=lambda curve: curve.points[-1][1])[:_MOST_CURVES]
+    note = f"{len(run.evaluations)} evaluations during training, {len(shown)} classes"
+    if len(shown) < len(curves):
+        note = f"{len(run.evaluations)} evaluations during training, the {len(shown)} worst of {len(curves)} classes"
+    return {"svg": curves_chart(shown, "IoU of each class over iterations", note), "note": note}
 
 
 def scores(run: RunFiles) -> dict[str, Any] | None:

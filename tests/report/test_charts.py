@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from paddle_mobileseg.report.charts import average_in_bins, line_chart, nice_ticks, tick_text
+from paddle_mobileseg.report.charts import Curve, average_in_bins, curves_chart, line_chart, nice_ticks, tick_text
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,19 @@ def test_curve_goes_from_the_axis_to_the_right_edge() -> None:
     root = parse(line_chart([(0, 0.0), (10, 1.0)], "t", "d"))
     curve = next(each.get("d") for each in root.iter("path") if each.get("class") == "curve")
     assert curve == "M52.0 216.0L406.0 14.0"
+
+
+def test_curves_share_their_axes() -> None:
+    curves = [Curve("a <b>", "#010203", [(0, 0.0), (10, 1.0)]), Curve("c", "#040506", [(5, 0.5)]), Curve("d", "#0", [])]
+    root = parse(curves_chart(curves, "t", "d"))
+    drawn = [each for each in root.iter("path") if each.get("class") == "coloured"]
+    assert [(each.get("style"), each.get("d")) for each in drawn] == [
+        ("stroke:#010203", "M52.0 216.0L406.0 14.0"),
+        ("stroke:#040506", "M229.0 115.0"),
+    ]
+    assert [each.findtext("title") for each in root.iter("g")] == ["a <b>", "c"]
+    with pytest.raises(ValueError, match="at least one point"):
+        curves_chart([Curve("a", "#000000", [])], "t", "d")
 
 
 @pytest.mark.parametrize("points", [[(0, 0.0)], [(1, 3.0)], [(5, -2.0), (6, -1.0)], [(1, 1e-9), (2, 2e-9)]])

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from paddle_mobileseg.report import write_report
+from tests.report.conftest import PALETTE
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -87,10 +88,57 @@ def test_headline(made) -> None:
 
 def test_training_curves(made) -> None:
     page = report(made)
-    assert len([each for each in page.tags["svg"] if each["class"] == "chart"]) == 3
+    assert len([each for each in page.tags["svg"] if each["class"] == "chart"]) == 4
     text = page.text("training")
     assert "Loss" in text and "Learning rate" in text and "best 0.812 at 1200" in text
     assert "SyntheticScenes, 1 200 iterations, 5 min 34 s, median 30." in page.text("").replace("\u202f", " ")
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        ([], "1 200 of 3 000 iterations, 8 min 26 s"),
+        (
+            [{"kind": "stop", "iter": 1200, "reason": "early_stop"}],
+            "1 200 of 3 000 iterations (early stop: no more gain)",
+        ),
+        ([{"kind": "stop", "iter": 1200, "reason": "interrupted"}], "1 200 of 3 000 iterations (interrupted)"),
+        ([{"kind": "stop", "iter": 1200, "reason": "error"}], "1 200 of 3 000 iterations (ended by an error)"),
+        ([{"kind": "resume", "iter": 1200, "iters": 1200}], "1 200 iterations, 8 min 26 s"),
+    ],
+)
+def test_how_the_training_ended(made, ending: list[dict], said: str) -> None:
+    log = made.run / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    at = next(n for n, line in enumerate(lines) if line["iter"] > 600)
+    first = [{"kind": "start", "iter": 0, "iters": 3000}]
+    resume = [{"kind": "resume", "iter": 600, "iters": 3000}]
+    log.write_text("".join(json.dumps(line) + "\n" for line in [*first, *lines[:at], *resume, *lines[at:], *ending]))
+    # 172 s up to the evaluation at iteration 600, and 334 s of the second part, whose clock is taken to begin there.
+    assert said in report(made).text("").replace("\u202f", " ")
+
+
+def test_classes_over_the_evaluations(made) -> None:
+    page = report(made)
+    assert "IoU by class 6 evaluations during training, 9 classes; colours as above" in page.text("classes")
+    strokes = [str(each["style"]) for each in page.tags["path"] if each["class"] == "coloured"]
+    assert sorted(strokes) == sorted(
+        "stroke:#" + "".join(f"{channel:02x}" for channel in colour) for colour in PALETTE[:-1]
+    )
+
+    log = made.run / "log.jsonl"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([*(line for line in lines if '"train"' in line), lines[-1]]))  # one evaluation is no curve
+    assert "IoU by class" not in report(made).text("classes")
+
+
+def test_of_many_classes_the_worst_are_drawn(made) -> None:
+    iou = {f"class {i}": i / 100 for i in range(60)}
+    records = [{"kind": "val", "iter": i, "miou": 0.3, "iou": {**iou, "class 0": None}} for i in (100, 200)]
+    (made.run / "log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    page = report(made)
+    assert "2 evaluations during training, the 20 worst of 59 classes" in page.text("classes")
+    assert len([each for each in page.tags["path"] if each["class"] == "coloured"]) == 20
 
 
 def test_classes_are_sorted_with_colour_and_number(made) -> None:
