@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import paddle
-import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from paddle_mobileseg import registry
 from paddle_mobileseg.losses.labels import known_labels
+from paddle_mobileseg.losses.pixelwise import pixel_losses
+from paddle_mobileseg.losses.reduction import shared
 
 
 @registry.register("losses")
@@ -24,7 +25,8 @@ class CrossEntropyLoss(nn.Layer):
         data_format: ``"NCHW"`` or ``"NHWC"``, layout of the logits.
 
     ``forward(logits, labels)`` takes logits ``[N, C, H, W]`` float and labels ``[N, H, W]`` integer and gives a
-    scalar; 0 where no pixel counts.
+    scalar; 0 where no pixel counts. In several processes the mean is over the pixels of all of them (each process takes
+    its own share of the largest losses with ``top_k_percent_pixels``).
 
     Raises:
         ValueError: an argument outside its range, class factors that do not fit the logits, or a label outside
@@ -55,8 +57,7 @@ class CrossEntropyLoss(nn.Layer):
         if self.weight is not None and self.weight.shape[0] != num_classes:
             raise ValueError(f"CrossEntropyLoss has {self.weight.shape[0]} class weights for {num_classes} classes")
         counted, known = known_labels(labels, self.ignore_index, num_classes)
-        loss = F.cross_entropy(logits, known, axis=self.class_axis, reduction="none")
-        loss = loss.reshape(labels.shape)
+        loss = pixel_losses(logits if self.class_axis == 1 else logits.transpose([0, 3, 1, 2]), known)
         factor = counted.astype(loss.dtype)
         if self.weight is not None:
             factor = factor * paddle.gather(self.weight, known.reshape([-1])).reshape(labels.shape)
@@ -66,4 +67,4 @@ class CrossEntropyLoss(nn.Layer):
             kept = max(1, int(self.top_k_percent_pixels * loss.shape[0]))
             loss, index = paddle.topk(loss, kept)
             norm = paddle.gather(norm, index)
-        return loss.sum() / paddle.clip(norm.sum(), min=1e-8)
+        return loss.sum() / paddle.clip(shared(norm.sum()), min=1e-8)
