@@ -40,13 +40,13 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         for path in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
-            _sync(path)
+            sync(path)
         if target.is_dir() and not target.is_symlink():
             if not temporary.is_dir():
                 raise IsADirectoryError(f"{target} is a folder, which stays as it is; give the name of a file to write")
             os.rename(target, holder / _PREVIOUS)
         os.replace(temporary, target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         _dissolve(holder, target)
 
@@ -120,7 +120,8 @@ def make_output_folder(path: str | Path) -> Path:
     return folder
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -126,7 +126,8 @@ def lr_scheduler(cfg: Config) -> LRScheduler:
 def optimizer(cfg: Config, model: nn.Layer, learning_rate: LRScheduler | float) -> Optimizer:
     """The optimizer over the model's trainable parameters, grouped as ``custom_cfg`` says.
 
-    ``SGD``, ``Momentum``, ``Adam`` and ``AdamW`` are Paddle's own; any other type is PaddleSeg's.
+    ``SGD``, ``Momentum``, ``Adam`` and ``AdamW`` are Paddle's own; any other type is PaddleSeg's. The former do not
+    clip gradients: see :func:`gradient_clip`.
 
     Raises:
         ValueError: the model has no trainable parameter, or the optimizer refuses an argument.
@@ -138,19 +139,32 @@ def optimizer(cfg: Config, model: nn.Layer, learning_rate: LRScheduler | float) 
     if name not in _PADDLE_OPTIMIZERS:
         return component(arguments, "optimizer")(model, learning_rate)
     del arguments["type"]
-    clip = arguments.pop("grad_clip_cfg", None)
+    arguments.pop("grad_clip_cfg", None)
     default_decay = 0.01 if name == "AdamW" else None
     weight_decay = arguments.pop("weight_decay", default_decay)
     weight_decay = None if weight_decay is None else float(weight_decay)
     groups = parameter_groups(model, arguments.pop("custom_cfg", None) or [], weight_decay)
-    if clip is not None:
-        arguments["grad_clip"] = getattr(paddle.nn, clip.pop("name"))(**clip)
     if weight_decay is not None:
         arguments["weight_decay"] = weight_decay
     try:
         return getattr(paddle.optimizer, name)(learning_rate=learning_rate, parameters=groups, **arguments)
     except (AssertionError, TypeError, ValueError) as error:
         raise ValueError(f"optimizer ({name}): {error}") from error
+
+
+def gradient_clip(cfg: Config) -> Any:
+    """What clips the gradients before a step of :func:`optimizer`, or ``None``: ``optimizer.grad_clip_cfg``.
+
+    It is apart from the optimizer because Paddle's optimizers clip each group of parameters by itself. PaddleSeg's own
+    optimizers clip as they do there.
+    """
+    from paddle import nn
+
+    described = cfg.optimizer
+    clip = described.get("grad_clip_cfg")
+    if clip is None or described["type"] not in _PADDLE_OPTIMIZERS:
+        return None
+    return getattr(nn, clip.pop("name"))(**clip)
 
 
 def _refuse_download(spec: dict[str, Any], path: str) -> None:

@@ -69,7 +69,6 @@ def validate(data: dict[str, Any]) -> None:
     if "device" in data:
         checks.one_of(data["device"], "device", ("cpu", "gpu"))
     checks.boolean(data.get("to_static_training", False), "to_static_training")
-    refuse_for_now(data, "to_static_training")
     make_consistent(data)
 
 

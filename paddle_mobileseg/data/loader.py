@@ -1,7 +1,7 @@
 """Batches for training and single samples for evaluation, as NumPy arrays.
 
-What an iteration sees is a function of (seed, iteration) alone: not of the number of workers, nor of where
-training was interrupted. Errors come out in the calling process, for any number of workers.
+What a batch holds is a function of the seed and its position in the data alone: not of the number of workers, nor of
+where training was interrupted. Errors come out in the calling process, for any number of workers.
 """
 
 from __future__ import annotations
@@ -18,25 +18,56 @@ from paddle_mobileseg.data.workers import ordered_map
 Batch = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Cursor:
+    """A position in the endless shuffled training data, the same one for any batch size and number of processes.
+
+    Attributes:
+        epoch: from 0; each is shuffled anew.
+        offset: images of that epoch that have been taken by all processes together.
+    """
+
+    epoch: int = 0
+    offset: int = 0
+
+    def after(self, batches: int, batch_images: int, images: int) -> Cursor:
+        """Where the data stands when so many batches have been taken from here.
+
+        What remains of an epoch below one batch is left out.
+
+        Args:
+            batches: at least 0.
+            batch_images: of all processes together, at most ``images``.
+            images: in the data set.
+        """
+        left = max(images - self.offset, 0) // batch_images
+        if batches < left:
+            return Cursor(self.epoch, self.offset + batches * batch_images)
+        epochs, rest = divmod(batches - left, images // batch_images)
+        return Cursor(self.epoch + 1 + epochs, rest * batch_images)
+
+
 def train_batches(
     dataset: Any,
     batch_size: int,
-    iters: int,
+    count: int,
     seed: int,
-    start_iter: int = 0,
+    start: Cursor | None = None,
     num_workers: int = 0,
     rank: int = 0,
     ranks: int = 1,
 ) -> Generator[Batch, None, None]:
-    """Batches start_iter .. iters-1 of an endless training run.
+    """Batches of an endless training run, from a position in the data on.
 
     Every epoch is shuffled anew, from (seed, epoch); what remains of it below one batch is left out. Every
     image's augmentation depends on (seed, epoch, its index) only.
 
     Args:
         dataset: of this project, or any of PaddleSeg's.
-        iters: number of the last batch plus one.
-        start_iter: number of the first batch.
+        batch_size: images a batch.
+        count: how many batches to give.
+        start: the position of the first one; by default the beginning. Batch ``n`` is at
+            ``start.after(n, batch_size * ranks, len(dataset))``.
         num_workers: processes that read and transform; 0: none but this one.
         rank, ranks: give only the rank-th of so many equal shares of batches of ``batch_size * ranks`` images.
 
@@ -48,7 +79,13 @@ def train_batches(
             used (named), or images of different sizes after the transforms.
         ChildProcessError: a worker died.
     """
-    for name, value, least in (("batch_size", batch_size, 1), ("iters", iters, 0), ("start_iter", start_iter, 0)):
+    start = start or Cursor()
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("count", count, 0),
+        ("start.epoch", start.epoch, 0),
+        ("start.offset", start.offset, 0),
+    ):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, but got {value!r}")
     if len(dataset) < batch_size * ranks:
@@ -56,7 +93,7 @@ def train_batches(
             f"the training data has {len(dataset)} images, fewer than one batch of {batch_size * ranks}: "
             "set batch_size lower or add images"
         )
-    return ordered_map(_TrainBatch(dataset, batch_size, seed, rank, ranks), start_iter, iters, num_workers)
+    return ordered_map(_TrainBatch(dataset, batch_size, seed, start, rank, ranks), 0, count, num_workers)
 
 
 def eval_samples(dataset: Any, num_workers: int = 0) -> Generator[Batch, None, None]:
@@ -99,20 +136,21 @@ def draw_sample(dataset: Any, index: int, seed: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _TrainBatch:
-    """Iteration number -> batch."""
+    """Number of a batch, from ``start`` -> batch."""
 
     dataset: Any
     batch_size: int
     seed: int
+    start: Cursor
     rank: int
     ranks: int
 
-    def __call__(self, iteration: int) -> Batch:
-        epoch, batch = divmod(iteration, len(self.dataset) // (self.batch_size * self.ranks))
-        order = np.random.default_rng(_entropy(self.seed, epoch)).permutation(len(self.dataset))
-        share = batch * self.ranks + self.rank
-        chosen = order[share * self.batch_size : (share + 1) * self.batch_size].tolist()
-        samples = [draw_sample(self.dataset, i, _sample_seed(self.seed, epoch, i)) for i in chosen]
+    def __call__(self, number: int) -> Batch:
+        at = self.start.after(number, self.batch_size * self.ranks, len(self.dataset))
+        order = np.random.default_rng(_entropy(self.seed, at.epoch)).permutation(len(self.dataset))
+        first = at.offset + self.rank * self.batch_size
+        chosen = order[first : first + self.batch_size].tolist()
+        samples = [draw_sample(self.dataset, i, _sample_seed(self.seed, at.epoch, i)) for i in chosen]
         return _collate(samples)
 
 

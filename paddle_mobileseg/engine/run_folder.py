@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from paddle_mobileseg.files import make_output_folder, recover, remove_folder
+from paddle_mobileseg.engine.checkpoint import metrics_of
+from paddle_mobileseg.files import make_output_folder, recover, remove_folder, sync
 
 BEST, LOG = "best_model", "log.jsonl"
+_NEW_BEST = f".{BEST}.new"
 
 
 @contextlib.contextmanager
@@ -21,7 +23,7 @@ def claimed(folder: Path, resume_model: str | None) -> Iterator[None]:
 
     Args:
         folder: where to train into.
-        resume_model: a checkpoint to go on from; in the folder itself it allows to go on there.
+        resume_model: a checkpoint to go on from; in the folder itself, or ``auto``, it allows to go on there.
 
     Raises:
         OSError: the folder cannot be written.
@@ -30,6 +32,7 @@ def claimed(folder: Path, resume_model: str | None) -> Iterator[None]:
     make_output_folder(folder)
     with _locked(folder):
         recover(folder)
+        (folder / _NEW_BEST).unlink(missing_ok=True)
         best = folder / BEST
         if best.exists() and not best.is_symlink():
             raise FileExistsError(
@@ -37,9 +40,8 @@ def claimed(folder: Path, resume_model: str | None) -> Iterator[None]:
                 "another --save_dir"
             )
         found = _results(folder)
-        if found and (resume_model is None or folder.resolve() not in Path(resume_model).resolve().parents):
-            newest = checkpoints(folder)
-            advice = f"go on with it (--resume_model {newest[-1]})" if newest else "remove it"
+        if found and not _goes_on_in(folder, resume_model):
+            advice = "go on with it (--resume auto)" if checkpoints(folder) else "remove it"
             raise FileExistsError(
                 f"{folder} has another training's results ({', '.join(path.name for path in found)}); {advice}, or "
                 "choose another --save_dir"
@@ -50,24 +52,64 @@ def claimed(folder: Path, resume_model: str | None) -> Iterator[None]:
 def checkpoints(folder: Path) -> list[Path]:
     """The folders ``iter_N`` in order of N."""
     numbered = [path for path in folder.glob("iter_*") if path.is_dir() and path.name[5:].isdigit()]
-    return sorted(numbered, key=lambda path: int(path.name[5:]))
+    return sorted(numbered, key=_number)
 
 
 def point_best_to(checkpoint: Path) -> None:
     """Let ``best_model`` be a link to a checkpoint beside it, at once."""
     link = checkpoint.parent / BEST
-    temporary = link.with_name(f".{link.name}.new")
+    temporary = link.with_name(_NEW_BEST)
     temporary.unlink(missing_ok=True)
     os.symlink(checkpoint.name, temporary, target_is_directory=True)
     os.replace(temporary, link)
+    sync(link.parent)
+
+
+def repair_best(resumed: Path, evaluates: bool, best_miou: float) -> None:
+    """Let ``best_model`` be what it was, or was about to be, when training wrote the checkpoint that it goes on from.
+
+    Args:
+        resumed: that checkpoint.
+        evaluates: whether the best one is chosen by evaluation; otherwise it is the newest.
+        best_miou: of the evaluations up to then.
+    """
+    link = resumed.parent / BEST
+    if not evaluates:
+        if link.resolve() != resumed.resolve():
+            point_best_to(resumed)
+        return
+    known = [path for path in checkpoints(resumed.parent) if _number(path) <= _number(resumed)]
+    metrics = {path: metrics_of(path) for path in known}
+    scores = {path: each["miou"] or 0.0 for path, each in metrics.items() if each is not None}
+    best = [path for path in scores if scores[path] == best_miou]
+    if link.exists() and link.resolve() in [path.resolve() for path in best]:
+        return
+    if scores:
+        point_best_to(best[0] if best else max(scores, key=lambda path: scores[path]))
 
 
 def remove_old(saved: Path, keep: int) -> None:
-    """Remove the oldest checkpoints above ``keep`` (at least 1); never the best one nor ``saved``, the newest."""
+    """Remove the oldest checkpoints above ``keep`` (at least 1).
+
+    Spared are the best one, ``saved``, and what has more iterations than it: that is of an earlier training, was
+    perhaps passed over as damaged, and does not count.
+    """
     spared = {(saved.parent / BEST).resolve(), saved.resolve()}
-    for path in checkpoints(saved.parent)[: -max(keep, 1)]:
+    own = [path for path in checkpoints(saved.parent) if _number(path) <= _number(saved)]
+    for path in own[: -max(keep, 1)]:
         if path.resolve() not in spared:
             remove_folder(path)
+
+
+def _number(checkpoint: Path) -> int:
+    return int(checkpoint.name[5:])
+
+
+def _goes_on_in(folder: Path, resume_model: str | None) -> bool:
+    if resume_model is None or resume_model == "auto":
+        return resume_model is not None
+    resumed = Path(resume_model).resolve()
+    return folder.resolve() in (resumed, *resumed.parents)
 
 
 def _results(folder: Path) -> list[Path]:

@@ -1,23 +1,49 @@
-"""What a trainer writes into a checkpoint, and how it goes on from one as if it had not been interrupted."""
+"""What a trainer writes into a checkpoint, and how it goes on from one as if it had not been interrupted.
+
+The arrays of a training's state are ``network/NAME`` (the weights that training goes on from; the checkpoint's own may
+be averaged ones), ``average/NAME``, ``optimizer/NAME/KIND`` (such as ``moment1``) and ``master/NAME`` (float32 weights
+behind those that are kept in 16 bits), by the network's names. The rest are plain values.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import paddle
-from paddle import nn
+from paddle import Tensor
 
-from paddle_mobileseg.engine.checkpoint import Checkpoint
+from paddle_mobileseg.data.loader import Cursor
+from paddle_mobileseg.engine.checkpoint import Checkpoint, TrainingState
 from paddle_mobileseg.machine import package_versions
-from paddle_mobileseg.models.complexity import trainable_parameters
+from paddle_mobileseg.weights.loading import listing
 
 if TYPE_CHECKING:
+    from paddle_mobileseg.engine.options import TrainOptions
     from paddle_mobileseg.engine.trainer import Trainer
 
+# What of the options changes the result of a training.
+_COUNTING = (
+    "seed", "ema_decay", "precision", "amp_level", "accumulate", "to_static", "channels_last", "freeze_backbone",
+)  # fmt: skip
 _SAMPLES = 4
+_VALUES: dict[str, Any] = {
+    "iteration": int,
+    "epoch": int,
+    "offset": int,
+    "train_images": int,
+    "ranks": int,
+    "options": dict,
+    "schedule": dict,
+    "scaler": (dict, type(None)),
+    "average_updates": (int, type(None)),
+    "best_miou": (int, float),
+    "without_gain": int,
+}
 
 
 def seed_everything(seed: int) -> None:
@@ -36,19 +62,47 @@ def seed_iteration(seed: int, iteration: int, rank: int) -> None:
     seed_everything(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
 
-def training_state(trainer: Trainer) -> dict[str, Any]:
-    """Weights, optimiser and average, as ``paddle.save`` can store them.
+def counting_options(options: TrainOptions) -> dict[str, Any]:
+    """Those options that change the result of a training, by name."""
+    chosen = {name: getattr(options, name) for name in _COUNTING}
+    if options.precision == "fp32":
+        del chosen["amp_level"]
+    return chosen
+
+
+def float32_arrays(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Arrays of tensors, floating-point ones as float32; what is an array already stays as it is."""
+    return {name: tensor if isinstance(tensor, np.ndarray) else _array(tensor) for name, tensor in tensors.items()}
+
+
+def training_state(trainer: Trainer) -> TrainingState:
+    """All that training needs to go on.
 
     There is no state of random generators: see :func:`seed_iteration`.
     """
-    return {
-        "iteration": trainer.iteration,
-        "best_miou": trainer.best_miou,
-        "network": {name: tensor.numpy() for name, tensor in trainer.network.state_dict().items()},
-        "optimizer": trainer.optimizer.state_dict(),
-        "parameter_names": _parameter_names(trainer.network),
-        "average": None if trainer.average is None else trainer.average.state_dict(),
+    average = {} if trainer.average is None else trainer.average.state_dict()
+    groups = {
+        "network": trainer.network.state_dict(),
+        "average": average.get("average", {}),
+        "optimizer": _accumulators(trainer),
+        "master": _masters(trainer),
     }
+    scaler = getattr(trainer, "scaler", None)
+    values = {
+        "iteration": trainer.iteration,
+        "epoch": trainer.cursor.epoch,
+        "offset": trainer.cursor.offset,
+        "train_images": len(trainer.train_dataset),
+        "ranks": trainer.ranks.count,
+        "options": counting_options(trainer.options),
+        "schedule": trainer.lr_scheduler.state_dict(),
+        "scaler": None if scaler is None else scaler.state_dict(),
+        "average_updates": average.get("updates"),
+        "best_miou": trainer.best_miou,
+        "without_gain": trainer.without_gain,
+    }
+    arrays = {f"{group}/{name}": tensor for group, named in groups.items() for name, tensor in named.items()}
+    return TrainingState(float32_arrays(arrays), _plain(values))
 
 
 def manifest(trainer: Trainer) -> dict[str, Any]:
@@ -62,7 +116,7 @@ def manifest(trainer: Trainer) -> dict[str, Any]:
         "palette": np.asarray(dataset.palette).tolist(),
         "ignore_index": dataset.ignore_index,
         "network": trainer.cfg.model["type"],
-        "num_parameters": trainable_parameters(trainer.network),
+        "num_parameters": trainer.num_parameters,
         "versions": package_versions(),
     }
 
@@ -73,65 +127,156 @@ def sample_files(trainer: Trainer) -> Sequence[tuple[str, str | None]]:
     return [files[i * len(files) // _SAMPLES] for i in range(_SAMPLES)] if len(files) >= _SAMPLES else files
 
 
-def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
+def resume(trainer: Trainer, checkpoint: Checkpoint, state: TrainingState, new_schedule: bool = False) -> None:
     """Put a trainer, just built, where it was when it wrote the checkpoint.
 
+    Args:
+        trainer: with the configuration and options of the checkpoint, or other ones that the user has agreed to.
+        checkpoint: for its name.
+        state: its training's state.
+        new_schedule: the learning rates follow another schedule than before; its present rate is what it would be after
+            as many iterations.
+
     Raises:
-        ValueError: the checkpoint is damaged, at or past the last iteration, or of another network, optimiser or EMA
-            setting.
-        FileNotFoundError: the checkpoint lacks its training state.
+        ValueError: the state does not fit the network or the optimizer.
     """
-    folder = checkpoint.folder
-    if checkpoint.iteration >= trainer.cfg.iters:
-        raise ValueError(
-            f"{folder} has {checkpoint.iteration} iterations and the configuration asks for {trainer.cfg.iters}: "
-            "nothing is left to train; set iters higher"
-        )
-    trained_with, own = (cfg.optimizer["type"] for cfg in (checkpoint.config, trainer.cfg))
-    if trained_with != own:
-        raise ValueError(f"{folder} was trained with the optimizer {trained_with}, not {own}; resume with the same")
-    state = checkpoint.training_state()
-    _set_weights(trainer.network, state["network"], str(folder))
-    names = _parameter_names(trainer.network)
-    try:
-        trainer.optimizer.set_state_dict(_renamed(state["optimizer"], state["parameter_names"], names))
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder}: the state of the optimizer does not fit {own}: {error}") from error
-    trainer.iteration, trainer.best_miou = state["iteration"], state["best_miou"]
-    if (trainer.average is None) != (state["average"] is None):
-        raise ValueError(
-            f"{folder} was trained {'without' if trainer.average else 'with'} EMA; resume with the same setting"
-        )
-    if trainer.average is not None:
-        trainer.average.set_state_dict(state["average"])
+    where, values = str(checkpoint.folder), state.values
+    groups: dict[str, dict[str, np.ndarray]] = {"network": {}, "average": {}, "optimizer": {}, "master": {}}
+    for name, array in state.arrays.items():
+        group, _, rest = name.partition("/")
+        groups.setdefault(group, {})[rest] = array
+    _set_tensors(trainer.network.state_dict(), groups["network"], where)
+    _set_optimizer(trainer, groups["optimizer"], groups["master"], where)
+    _set_average(trainer, groups["average"] or groups["network"], values["average_updates"] or 0, where)
+    if new_schedule:
+        for _ in range(values["iteration"]):
+            trainer.lr_scheduler.step()
+    else:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="There are some unused values")  # Paddle's, of its own warm-up
+            trainer.lr_scheduler.set_state_dict(values["schedule"])
+    scaler = getattr(trainer, "scaler", None)
+    if scaler is not None and values["scaler"]:
+        scaler.load_state_dict(values["scaler"])
+    trainer.iteration = values["iteration"]
+    trainer.cursor = Cursor(values["epoch"], values["offset"])
+    trainer.best_miou, trainer.without_gain = values["best_miou"], values["without_gain"]
 
 
-def _set_weights(network: nn.Layer, saved: dict[str, Any], where: str) -> None:
-    own = network.state_dict()
-    if set(own) != set(saved):
+def check_values(values: dict[str, Any], where: str) -> None:
+    """Refuse values that are not those of :func:`training_state`.
+
+    Raises:
+        ValueError: some are missing or of a wrong kind.
+    """
+    wrong = [name for name, kind in _VALUES.items() if name not in values or not isinstance(values[name], kind)]
+    if wrong:
         raise ValueError(
-            f"{where} is a checkpoint of another network; resume with the configuration it was trained with"
+            f"{where} does not hold the state of a training: {', '.join(wrong)} missing or of a wrong kind; use "
+            "another checkpoint"
+        )
+
+
+def _set_tensors(own: Mapping[str, Tensor], saved: Mapping[str, np.ndarray], where: str) -> None:
+    different = [*(name for name in own if name not in saved), *(name for name in saved if name not in own)]
+    if different:
+        raise ValueError(
+            f"{where} is a checkpoint of another network ({listing('tensors in one of them only', different)}); resume "
+            "with the configuration it was trained with"
         )
     for name, tensor in own.items():
-        if list(saved[name].shape) != list(tensor.shape):
-            raise ValueError(
-                f"{where} is a checkpoint of another network: its {name} is {list(saved[name].shape)}, expected "
-                f"{list(tensor.shape)}; resume with the configuration it was trained with (and its number of classes)"
-            )
+        _check_shape(saved[name], tensor, name, where)
     for name, tensor in own.items():
-        tensor.set_value(saved[name])
+        tensor.set_value(paddle.to_tensor(saved[name], dtype=tensor.dtype))
 
 
-def _parameter_names(network: nn.Layer) -> dict[str, str]:
-    """Paddle's name of each parameter, which depends on what else the process has built."""
-    return {name: parameter.name for name, parameter in network.named_parameters()}
+def _check_shape(saved: np.ndarray, own: Tensor, name: str, where: str) -> None:
+    if list(saved.shape) != list(own.shape):
+        raise ValueError(
+            f"{where} is a checkpoint of another network: its {name} is {list(saved.shape)}, expected "
+            f"{list(own.shape)}; resume with the configuration it was trained with (and its number of classes)"
+        )
 
 
-def _renamed(state: dict[str, Any], saved: dict[str, str], own: dict[str, str]) -> dict[str, Any]:
-    """An optimiser's state, whose keys begin with Paddle's parameter names, under the names of this process."""
-    names = {saved[structured]: own[structured] for structured in saved}
-    renamed = {}
-    for key, value in state.items():
-        parameter = next((name for name in names if key.startswith(f"{name}_")), None)
-        renamed[key if parameter is None else names[parameter] + key[len(parameter) :]] = value
-    return renamed
+def _set_average(trainer: Trainer, saved: dict[str, np.ndarray], updates: int, where: str) -> None:
+    """Where there was none before, it begins with the weights themselves."""
+    if trainer.average is None:
+        return
+    own = trainer.network.state_dict()
+    if set(saved) != set(own):
+        raise ValueError(f"{where}: the averaged weights are not those of this network; use another checkpoint")
+    for name, tensor in own.items():
+        _check_shape(saved[name], tensor, name, where)
+    trainer.average.set_state_dict({"updates": updates, "average": saved})
+
+
+def _set_optimizer(trainer: Trainer, saved: dict[str, np.ndarray], masters: dict[str, np.ndarray], where: str) -> None:
+    """Give the optimizer its state. It makes none before its first step, so it is asked to for those parameters that
+    have some in the checkpoint."""
+    parameters = dict(trainer.network.named_parameters())
+    owners = dict.fromkeys([*(name.rpartition("/")[0] for name in saved), *masters])
+    if strange := [name for name in owners if name not in parameters]:
+        raise ValueError(f"{where}: the optimizer's state has {listing('names that the network lacks', strange)}")
+    trained = [name for name in owners if not parameters[name].stop_gradient]
+    if not trained:
+        return
+    block = paddle.static.default_main_program().global_block()
+    trainer.optimizer._create_accumulators(block, [parameters[name] for name in trained])
+    own, own_masters = _accumulators(trainer), _masters(trainer)
+    saved = {name: array for name, array in saved.items() if name.rpartition("/")[0] in trained}
+    if different := sorted(set(own) ^ set(saved)):
+        raise ValueError(
+            f"{where}: the state of the optimizer does not fit {type(trainer.optimizer).__name__} "
+            f"({listing('in one of them only', different)}); resume with the same optimizer"
+        )
+    for name, tensor in own.items():
+        _check_shape(saved[name], tensor, name, where)
+    for name, tensor in own.items():
+        tensor.set_value(paddle.to_tensor(saved[name], dtype=tensor.dtype, place=tensor.place))
+    for name, tensor in own_masters.items():
+        if name in masters:
+            _check_shape(masters[name], tensor, name, where)
+            tensor.set_value(paddle.to_tensor(masters[name], dtype=tensor.dtype))
+
+
+def _accumulators(trainer: Trainer) -> dict[str, Tensor]:
+    """The optimizer's tensors, as ``PARAMETER/KIND``. Paddle names them after its own names of the parameters, which
+    depend on what else the process has built: ``linear_0.w_0_moment1_0``, ``linear_0.w_0_fp32_master_0_moment1_0``."""
+    names = {parameter.name: name for name, parameter in trainer.network.named_parameters()}
+    tensors = {}
+    for key, tensor in trainer.optimizer.state_dict().items():
+        if key in ("LR_Scheduler", "master_weights"):
+            continue
+        owner = next((key[:end] for end in _underscores(key) if key[:end] in names), None)
+        if owner is None:
+            raise ValueError(f"{type(trainer.optimizer).__name__} keeps {key!r}, which is of no parameter")
+        kind = re.sub(r"^fp32_master_\d+_|_\d+$", "", key[len(owner) + 1 :])
+        tensors[f"{names[owner]}/{kind}"] = tensor
+    return tensors
+
+
+def _underscores(text: str) -> list[int]:
+    """Where they are, the last one first."""
+    return [match.start() for match in re.finditer("_", text)][::-1]
+
+
+def _masters(trainer: Trainer) -> dict[str, Tensor]:
+    """Float32 weights of parameters that are kept in 16 bits."""
+    masters = trainer.optimizer.state_dict().get("master_weights", {})
+    parameters = trainer.network.named_parameters()
+    return {name: masters[parameter.name] for name, parameter in parameters if parameter.name in masters}
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return (tensor.astype("float32") if tensor.is_floating_point() else tensor).numpy()
+
+
+def _plain(value: Any) -> Any:
+    """Values as JSON stores them; numbers come back exactly."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.ndarray | np.generic | Tensor):
+        return _plain(np.asarray(value).tolist())
+    return value

@@ -11,7 +11,7 @@ from paddle import Tensor, nn
 from paddle_mobileseg.layers import eval_mode
 
 
-def count(network: nn.Layer, size_hw: Sequence[int]) -> tuple[int, int]:
+def count(network: nn.Layer, size_hw: Sequence[int], channels: int = 3) -> tuple[int, int]:
     """Trainable parameters, and multiply-accumulate operations for one image.
 
     Counted are convolutions and linear layers, as the papers of these networks do; not the products inside attention,
@@ -20,6 +20,7 @@ def count(network: nn.Layer, size_hw: Sequence[int]) -> tuple[int, int]:
     Args:
         network: any segmentation network; left as it was.
         size_hw: height and width of the input image in pixels.
+        channels: of the input image.
 
     Returns:
         (parameters, MACs).
@@ -36,7 +37,7 @@ def count(network: nn.Layer, size_hw: Sequence[int]) -> tuple[int, int]:
     hooks = [layer.register_forward_post_hook(add) for layer in counted]
     try:
         with paddle.no_grad(), eval_mode(network):
-            network(paddle.zeros([1, 3, *size_hw]))
+            network(paddle.zeros([1, channels, *size_hw]))
     finally:
         for hook in hooks:
             hook.remove()

@@ -12,6 +12,7 @@ from paddle_mobileseg.weights import catalog, download
 from paddle_mobileseg.weights.files import read_file
 
 _LOGGER = logging.getLogger("paddle_mobileseg")
+IN_CHECKPOINT = "model.pdparams"  # the weights in the folder of a checkpoint
 _SUFFIXES = (".pdparams", ".pth", ".pt", ".tar", ".gz", ".zip")
 
 
@@ -79,8 +80,8 @@ def read_weights(source: str | Path) -> dict[str, np.ndarray]:
     """Read the weights that a source means.
 
     Args:
-        source: as in :func:`locate`: a ``.pdparams`` file, a ``.tar.gz`` or ``.zip`` archive with one in it, or a torch
-            checkpoint.
+        source: as in :func:`locate`: a ``.pdparams`` file, a ``.tar.gz`` or ``.zip`` archive with one in it, a torch
+            checkpoint, or the folder of a checkpoint of ours.
 
     Returns:
         Arrays by PaddleSeg's names.
@@ -90,7 +91,8 @@ def read_weights(source: str | Path) -> dict[str, np.ndarray]:
         ValueError: the file is not a weights file, is damaged, or wants more than tensors (nothing in it is run).
         OSError: the download failed.
     """
-    return read_file(locate(source))
+    path = locate(source)
+    return read_file(path / IN_CHECKPOINT if (path / IN_CHECKPOINT).is_file() else path)
 
 
 def _is_url(text: str) -> bool:

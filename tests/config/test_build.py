@@ -14,6 +14,7 @@ from PIL import Image
 
 from paddle_mobileseg import registry
 from paddle_mobileseg.config import Config, build
+from paddle_mobileseg.engine.gradients import clip
 
 
 class Network(nn.Layer):
@@ -30,9 +31,12 @@ def one_step(small: dict[str, Any], optimizer: dict[str, Any], learning_rate: fl
     """Values of the parameters, all one, after a step with gradients of one."""
     small["optimizer"] = optimizer
     network = Network()
-    built = build.optimizer(Config.from_dict(small), network, learning_rate)
+    cfg = Config.from_dict(small)
+    built, clipping = build.optimizer(cfg, network, learning_rate), build.gradient_clip(cfg)
     loss = paddle.add_n([parameter.sum() for parameter in network.parameters()])
     loss.backward()
+    if clipping is not None:
+        clip(network.parameters(), clipping)
     built.step()
     return {name: float(parameter[0]) for name, parameter in network.named_parameters()}
 
@@ -170,17 +174,24 @@ def test_lr_multi_has_no_effect_and_one_line_says_so(small: dict[str, Any], capl
     ]
 
 
+@pytest.mark.parametrize("groups", [[], [{"name": "bn", "weight_decay_mult": 0.0}]])
 @pytest.mark.parametrize(
-    ("clip", "expected"),
+    ("settings", "expected"),
     [
         # 3 trainable parameters of 2 ones each: the norm of all gradients is sqrt(6), of each sqrt(2).
         ({"name": "ClipGradByGlobalNorm", "clip_norm": 1.0}, 1 - 0.1 / 6**0.5),
+        ({"name": "ClipGradByGlobalNorm", "clip_norm": 3.0}, 0.9),
         ({"name": "ClipGradByNorm", "clip_norm": 1}, 1 - 0.1 / 2**0.5),
         ({"name": "ClipGradByValue", "max": 0.5}, 0.95),
     ],
 )
-def test_gradients_are_clipped(small: dict[str, Any], clip: dict[str, Any], expected: float) -> None:
-    assert one_step(small, {"type": "SGD", "grad_clip_cfg": clip})["stem"] == pytest.approx(expected)
+def test_gradients_are_clipped_whatever_the_groups(
+    small: dict[str, Any], settings: dict[str, Any], expected: float, groups: list[dict[str, Any]]
+) -> None:
+    values = one_step(small, {"type": "SGD", "grad_clip_cfg": settings, "custom_cfg": groups})
+    trained = [values[name] for name in ("stem", "bn_head", "head")]
+    assert trained == pytest.approx([expected] * 3)
+    assert values["frozen"] == 1.0
 
 
 def test_a_model_without_trainable_parameters_is_refused(small: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from paddle_mobileseg.data import transforms as T
 from paddle_mobileseg.data import workers
 from paddle_mobileseg.data.datasets import Dataset
-from paddle_mobileseg.data.loader import draw_sample, eval_samples, train_batches
+from paddle_mobileseg.data.loader import Cursor, draw_sample, eval_samples, train_batches
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="child processes are counted through /proc")
 TRAIN = [T.ResizeStepScaling(0.5, 2.0, 0.25), T.RandomPaddingCrop([24, 16]), T.RandomHorizontalFlip(), T.Normalize()]
@@ -90,8 +90,48 @@ def test_seed_decides(root: Path) -> None:
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_continuing_gives_the_same_batches(root: Path, num_workers: int) -> None:
-    whole = list(train_batches(make(root), 2, 9, seed=3))
-    assert_same(whole[4:], list(train_batches(make(root), 2, 9, seed=3, start_iter=4, num_workers=num_workers)))
+    whole = list(train_batches(make(root), 2, 9, seed=3))  # three batches an epoch
+    for done, start in ((1, Cursor(0, 2)), (3, Cursor(1, 0)), (4, Cursor(1, 2)), (8, Cursor(2, 4))):
+        assert Cursor().after(done, 2, 7) == start
+        assert_same(whole[done:], list(train_batches(make(root), 2, 9 - done, 3, start, num_workers)))
+
+
+@pytest.mark.parametrize("images", [5, 6, 7])
+@pytest.mark.parametrize("batch", [1, 2, 3, 5])
+@pytest.mark.parametrize("offset", range(9))
+def test_a_cursor_counts_as_taking_batch_after_batch_does(images: int, batch: int, offset: int) -> None:
+    start = Cursor(2, offset)
+    epoch, taken = 2, offset
+    for batches in range(20):
+        if taken + batch > images:  # what remains is less than a batch
+            epoch, taken = epoch + 1, 0
+        assert start.after(batches, batch, images) == Cursor(epoch, taken)
+        assert start.after(batches // 2, batch, images).after(batches - batches // 2, batch, images) == Cursor(
+            epoch, taken
+        )
+        taken += batch
+
+
+def test_the_shuffled_epoch_goes_on_with_another_batch_size_and_number_of_processes(root: Path) -> None:
+    one_by_one = [batch["files"][0] for batch in train_batches(make(root), 1, 14, seed=3)]
+    start = Cursor().after(2, 1, 7)
+    assert start == Cursor(0, 2)
+    pairs = [list(train_batches(make(root), 1, 4, 3, start, rank=rank, ranks=2)) for rank in (0, 1)]
+    files = [batch["files"][0] for both in zip(*pairs, strict=True) for batch in both]
+    # Images 2 to 5 of the epoch; the last one alone is no batch of two; then four of the next epoch.
+    assert files == [*one_by_one[2:6], *one_by_one[7:11]]
+
+
+def test_a_position_behind_the_end_of_a_smaller_data_set_is_the_next_epoch(root: Path) -> None:
+    assert_same(
+        list(train_batches(make(root), 2, 3, 3, Cursor(1, 100))), list(train_batches(make(root), 2, 3, 3, Cursor(2)))
+    )
+
+
+def test_batches_are_those_of_earlier_versions(root: Path) -> None:
+    """Training recipes stay what they are: the order is pinned."""
+    names = [[Path(file).stem[-1] for file in batch["files"]] for batch in train_batches(make(root), 3, 5, seed=0)]
+    assert names == [["2", "4", "3"], ["6", "5", "0"], ["1", "3", "6"], ["0", "4", "2"], ["5", "2", "0"]]
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
@@ -109,7 +149,7 @@ def test_workers_give_the_same(root: Path, num_workers: int) -> None:
 
 def test_more_workers_than_batches_and_none_at_all(root: Path) -> None:
     assert len(list(train_batches(make(root), 2, 3, seed=0, num_workers=5))) == 3
-    assert list(train_batches(make(root), 2, 3, seed=0, start_iter=3, num_workers=2)) == []
+    assert list(train_batches(make(root), 2, 0, seed=0, start=Cursor(1), num_workers=2)) == []
     assert not children()
 
 
@@ -259,14 +299,16 @@ def test_an_exception_that_cannot_be_pickled_keeps_its_text(tmp_path: Path, monk
     [
         ({"batch_size": 8}, "the training data has 7 images, fewer than one batch of 8"),
         ({"batch_size": 0}, "batch_size"),
-        ({"start_iter": -1}, "start_iter"),
+        ({"count": -1}, "count"),
+        ({"start": Cursor(0, -1)}, "start.offset"),
+        ({"start": Cursor(1.5, 0)}, "start.epoch"),
         ({"num_workers": -1}, "num_workers"),
         ({"num_workers": "2"}, "num_workers"),
     ],
 )
 def test_wrong_arguments_are_refused_at_once(root: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        train_batches(make(root), **{"batch_size": 2, "iters": 5, "seed": 0, **arguments})
+        train_batches(make(root), **{"batch_size": 2, "count": 5, "seed": 0, **arguments})
 
 
 def test_images_of_different_sizes_in_a_batch(root: Path) -> None:

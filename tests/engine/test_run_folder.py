@@ -17,9 +17,11 @@ HOLD = "with claimed(Path(sys.argv[1]), None): print('held', flush=True); sys.st
 
 
 def test_another_trainings_results_are_not_written_over(trained: Path, config_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError, match=r"log.jsonl, iter_4\); go on with it \(--resume_model .*iter_4\)"):
+    with pytest.raises(FileExistsError, match=r"log.jsonl, iter_4\); go on with it \(--resume auto\)"):
         Trainer(load_config(config_file), TrainOptions(str(trained)))
     with claimed(trained, str(trained / "best_model")):
+        pass
+    with claimed(trained, "auto"):
         pass
     other = tmp_path / "other" / "iter_7"
     other.mkdir(parents=True)
@@ -60,10 +62,19 @@ def test_what_a_killed_training_left_is_put_right(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == ["iter_3"]
 
 
-def test_the_checkpoint_just_saved_stays_though_later_ones_are_there(tmp_path: Path) -> None:
-    for number in (1, 3, 100, 20):
+def test_later_checkpoints_than_the_one_just_saved_stay_and_do_not_count(tmp_path: Path) -> None:
+    """They are of an earlier training that went further, and may be damaged."""
+    for number in (1, 2, 3, 100, 20):
         (tmp_path / f"iter_{number}").mkdir()
     point_best_to(tmp_path / "iter_1")
+    remove_old(tmp_path / "iter_3", keep=2)
+    assert [path.name for path in checkpoints(tmp_path)] == ["iter_1", "iter_2", "iter_3", "iter_20", "iter_100"]
     remove_old(tmp_path / "iter_3", keep=1)
-    assert [path.name for path in checkpoints(tmp_path)] == ["iter_1", "iter_3", "iter_100"]
+    assert [path.name for path in checkpoints(tmp_path)] == ["iter_1", "iter_3", "iter_20", "iter_100"]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_half_a_link_to_the_best_checkpoint_goes(tmp_path: Path) -> None:
+    (tmp_path / ".best_model.new").symlink_to("iter_3")
+    with claimed(tmp_path, "auto"):
+        assert not list(tmp_path.iterdir())
