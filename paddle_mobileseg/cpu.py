@@ -6,7 +6,11 @@ import contextlib
 import ctypes
 import io
 import os
+import re
 import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 # Numbers of glibc's <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -18,8 +22,30 @@ def use_all_cores() -> None:
     Call it before Paddle is imported. ``OMP_NUM_THREADS`` wins.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // local_processes())))
+
+
+def local_processes() -> int:
+    """How many processes of a launched job run on this machine; 1 where there was no launch."""
+    if "PADDLE_LOCAL_SIZE" in os.environ:
+        return int(os.environ["PADDLE_LOCAL_SIZE"])
+    # `--backend gloo` makes the launcher say less.
+    host = os.environ.get("PADDLE_CURRENT_ENDPOINT", "").rpartition(":")[0]
+    endpoints = os.environ.get("PADDLE_TRAINER_ENDPOINTS", "").split(",")
+    return max(1, sum(endpoint.rpartition(":")[0] == host for endpoint in endpoints))
+
+
+def thread_map(function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
+    """``list(map(function, *arguments))`` on as many threads as Paddle's operators may have.
+
+    For work that NumPy does without the interpreter's lock.
+    """
+    words = re.findall(r"\d+", os.environ.get("OMP_NUM_THREADS", ""))
+    threads = int(words[0]) if words else 1
+    if threads < 2:
+        return list(map(function, *arguments))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, *arguments))
 
 
 def import_paddle() -> None:

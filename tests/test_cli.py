@@ -227,8 +227,13 @@ def test_a_gpu_that_is_not_there(run: Run, config: Path, tmp_path: Path) -> None
 def test_the_recorded_command_names_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _command_line(["train", "--config", "a b.yml"]) == "mobileseg train --config 'a b.yml'"
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    monkeypatch.setenv("PADDLE_LOCAL_SIZE", "2")
     expected = "python -m paddle.distributed.launch --nproc_per_node 2 tools/train.py --config a.yml"
     assert _command_line(["train", "--config", "a.yml"]) == expected
+    monkeypatch.setenv("PADDLE_LOCAL_SIZE", "1")
+    monkeypatch.setenv("PADDLE_MASTER", "a:7000")
+    words = "--nproc_per_node 1 --nnodes 2 --master a:7000 tools/train.py --config a.yml"
+    assert _command_line(["train", "--config", "a.yml"]) == f"python -m paddle.distributed.launch {words}"
 
 
 def test_checkpoint_of_another_network(run: Run, trained: Path, config: Path, tmp_path: Path) -> None:

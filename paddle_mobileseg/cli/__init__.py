@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from paddle_mobileseg.cli import catalogue, common, data, export, inference, training
 from paddle_mobileseg.cli.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
-from paddle_mobileseg.cpu import import_paddle, keep_freed_memory, use_all_cores
+from paddle_mobileseg.cpu import import_paddle, keep_freed_memory, local_processes, use_all_cores
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,10 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command_line(words: Sequence[str]) -> str:
     """What a user types to get the same again, for the record of a run."""
-    processes = os.environ.get("PADDLE_TRAINERS_NUM", "1")
-    if processes == "1":
+    processes, local = int(os.environ.get("PADDLE_TRAINERS_NUM", "1")), local_processes()
+    if processes == 1:
         return shlex.join(["mobileseg", *words])
-    launch = ["python", "-m", "paddle.distributed.launch", "--nproc_per_node", processes]
+    launch = ["python", "-m", "paddle.distributed.launch", "--nproc_per_node", str(local)]
+    if processes > local:
+        launch += ["--nnodes", str(processes // local), "--master", os.environ.get("PADDLE_MASTER", "HOST:PORT")]
     return shlex.join([*launch, f"tools/{words[0]}.py", *words[1:]])
 
 
