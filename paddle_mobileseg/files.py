@@ -51,15 +51,15 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         _dissolve(holder, target)
 
 
-def recover(folder: str | Path) -> None:
+def recover(folder: str | Path, name: str | None = None) -> None:
     """Put right what killed writers left in a folder: half-written files go, what they were to replace comes back.
 
-    Call it only while nothing else writes there.
+    Call it only while nothing else writes there, or give the ``name`` of the one target that nothing else writes.
     """
     folder = Path(folder)
     for holder in folder.glob(".*.*"):
         match = _HOLDER.fullmatch(holder.name)
-        if match is None or holder.is_symlink() or not holder.is_dir():
+        if match is None or holder.is_symlink() or not holder.is_dir() or name not in (None, match[1]):
             continue
         if {path.name for path in holder.iterdir()} <= {match[1], _PREVIOUS}:
             _dissolve(holder, folder / match[1])

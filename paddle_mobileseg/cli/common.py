@@ -35,18 +35,39 @@ def config_arguments(parser: Any, required: bool) -> None:
 
 
 def inference_arguments(parser: Any, switch: str) -> None:
-    """What :func:`open_checkpoint` and :func:`augmentation` read; ``switch`` turns the augmentation on."""
-    parser.add_argument("--model_path", required=True, help="checkpoint folder, or weights: file, URL or name")
-    parser.add_argument(f"--{switch}", action="store_true", dest="augmented", help="use --scales and --flip_horizontal")
+    """What :func:`augmentation` reads; ``switch`` turns scales and flips on."""
+    parser.add_argument(f"--{switch}", action="store_true", dest="augmented", help="use --scales and --flip_*")
     parser.add_argument("--scales", nargs="+", type=float, default=[1.0], help="scales to average over")
     parser.add_argument("--flip_horizontal", action="store_true", help="average with the mirrored image")
+    parser.add_argument("--flip_vertical", action="store_true", help="average with the image upside down")
+    parser.add_argument("--is_slide", action="store_true", help="look at the image through a sliding window")
+    parser.add_argument("--crop_size", nargs=2, type=int, metavar=("W", "H"), help="size of the window")
+    parser.add_argument("--stride", nargs=2, type=int, metavar=("W", "H"), help="from one window to the next")
+    parser.add_argument("--batch_size", type=int, help="images at a time, those of equal size together (1)")
 
 
-def augmentation(args: argparse.Namespace) -> dict[str, Any]:
-    """``scales`` and ``flip`` as asked for; empty where the configuration decides."""
+def augmentation(args: argparse.Namespace, section: dict[str, Any]) -> dict[str, Any]:
+    """``scales``, ``flip``, ``flip_vertical``, ``window`` and ``batch_size`` as asked for; what is not there is for the
+    configuration's ``test_config``, ``section``, to decide."""
+    from paddle_mobileseg.engine.inference import SlidingWindow
+
+    settings: dict[str, Any] = {}
     if any(scale <= 0 for scale in args.scales):
         raise ValueError(f"--scales is {args.scales}; expected numbers above 0")
-    return {"scales": args.scales, "flip": args.flip_horizontal} if args.augmented else {}
+    if args.augmented:
+        settings = {"scales": args.scales, "flip": args.flip_horizontal, "flip_vertical": args.flip_vertical}
+    if args.is_slide:
+        sizes = [tuple(getattr(args, name) or section.get(name) or ()) for name in ("crop_size", "stride")]
+        if not all(sizes):
+            raise ValueError("--is_slide needs --crop_size W H and --stride W H")
+        settings["window"] = SlidingWindow(*sizes)
+    elif args.crop_size or args.stride:
+        raise ValueError("--crop_size and --stride are those of the sliding window; add --is_slide")
+    if args.batch_size is not None:
+        if args.batch_size < 1:
+            raise ValueError(f"--batch_size is {args.batch_size}; expected a whole number of at least 1")
+        settings["batch_size"] = args.batch_size
+    return settings
 
 
 def read_config(args: argparse.Namespace, **changes: Any) -> Any:

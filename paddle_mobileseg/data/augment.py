@@ -157,7 +157,7 @@ class RandomHorizontalFlip:
     def __call__(self, sample: Sample) -> Sample:
         if random.random() < self.prob:
             for key in ("img", *sample.get("gt_fields", ())):
-                sample[key] = sample[key][:, ::-1]
+                sample[key] = cv2.flip(sample[key], 1)
         return sample
 
 
@@ -171,5 +171,5 @@ class RandomVerticalFlip:
     def __call__(self, sample: Sample) -> Sample:
         if random.random() < self.prob:
             for key in ("img", *sample.get("gt_fields", ())):
-                sample[key] = sample[key][::-1]
+                sample[key] = cv2.flip(sample[key], 0)
         return sample

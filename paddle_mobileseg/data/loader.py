@@ -89,8 +89,9 @@ def train_batches(
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, but got {value!r}")
     if len(dataset) < batch_size * ranks:
+        share = f" ({batch_size} for each of {ranks} processes)" if ranks > 1 else ""
         raise ValueError(
-            f"the training data has {len(dataset)} images, fewer than one batch of {batch_size * ranks}: "
+            f"the training data has {len(dataset)} images, fewer than one batch of {batch_size * ranks}{share}: "
             "set batch_size lower or add images"
         )
     return ordered_map(_TrainBatch(dataset, batch_size, seed, start, rank, ranks), 0, count, num_workers)

@@ -71,7 +71,8 @@ def read_label(path: str | os.PathLike[str]) -> np.ndarray:
     if image.mode == "1":
         return values.astype(np.uint8)
     if image.mode == "L":
-        return values // _gray_step(path, image)
+        step = _gray_step(path, image)
+        return values if step == 1 else values // step
     if image.mode == "P":
         return values
     if image.mode == "I" or image.mode.startswith("I;"):

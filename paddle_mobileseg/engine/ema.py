@@ -10,7 +10,7 @@ from paddle import Tensor, nn
 
 
 class WeightAverage:
-    """A moving average of every parameter and buffer; evaluated and saved in the place of the last weights.
+    """A moving average of all parameters and floating-point buffers; evaluated and saved in the last weights' place.
 
     ``average = d * average + (1 - d) * weights`` with ``d = min(decay, (1 + n) / (10 + n))`` at the n-th update, so
     that the random start is forgotten early.
@@ -37,7 +37,10 @@ class WeightAverage:
         with paddle.no_grad():
             for name, tensor in self.network.state_dict().items():
                 average = self.average[name]
-                average.set_value(average * decay + tensor * (1.0 - decay))
+                if paddle.is_floating_point(tensor):
+                    average.add_((tensor - average).scale_(1.0 - decay))  # what does not change keeps its very value
+                else:
+                    average.set_value(tensor)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

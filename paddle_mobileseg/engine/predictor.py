@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -14,11 +14,14 @@ import numpy as np
 from paddle import nn
 
 from paddle_mobileseg.data.file_lists import read_list
-from paddle_mobileseg.data.palette import overlay, write_label_png
-from paddle_mobileseg.data.preprocess import Preprocess
+from paddle_mobileseg.data.palette import overlay
+from paddle_mobileseg.data.preprocess import Preprocess, TransInfo
 from paddle_mobileseg.data.reading import read_image
-from paddle_mobileseg.engine.inference import infer_labels
-from paddle_mobileseg.files import atomic_path, make_output_folder
+from paddle_mobileseg.engine.inference import SlidingWindow, infer_batch
+from paddle_mobileseg.engine.parallel import Ranks
+from paddle_mobileseg.engine.pictures import Encoded, encode_jpeg, encode_label_png, write_all
+from paddle_mobileseg.engine.sharing import ALONE, Shares
+from paddle_mobileseg.files import make_output_folder
 from paddle_mobileseg.progress import progress
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -91,6 +94,11 @@ def predict(
     palette: np.ndarray,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    *,
+    flip_vertical: bool = False,
+    window: SlidingWindow | None = None,
+    batch_size: int = 1,
+    ranks: Ranks | None = None,
 ) -> list[str]:
     """Predict on images; one that cannot be read, or does not fit the network, is passed over and reported.
 
@@ -100,48 +108,108 @@ def predict(
     Args:
         network: is put into eval mode.
         preprocess: the validation steps of the network's data.
-        images: from :func:`find_images`.
+        images: from :func:`find_images`, the same in all processes.
         save_dir: output folder.
         palette: ``[C, 3]`` uint8.
-        scales: factors of the input size to average over.
-        flip: also average with the mirrored image.
+        scales, flip, flip_vertical, window: as in :func:`paddle_mobileseg.engine.inference.infer_batch`.
+        batch_size: consecutive images of which those of equal size go through the network together.
+        ranks: of this process, where several share the images out; only the first one writes.
 
     Returns:
-        A line for each image that could not be predicted; empty if all went well.
+        A line for each image that could not be predicted, in their order; empty if all went well. In all processes
+        the same.
 
     Raises:
         OSError: the output folder cannot be written.
     """
-    folder = make_output_folder(save_dir)
+    ranks = ranks or ALONE
+    folder = Path(save_dir)
+    if ranks.number == 0:
+        make_output_folder(folder)
     network.eval()
-    failures = []
-    for file in progress(images, total=len(images), name="predict"):
+    shares = Shares(len(images), batch_size, ranks)
+
+    def label(tensors: np.ndarray, trans_infos: Sequence[TransInfo]) -> list[np.ndarray]:
+        return infer_batch(network, tensors, trans_infos, scales, flip, flip_vertical, window)
+
+    def results() -> Iterator[list[_Result]]:
+        chunks = shares.chunks
+        for chunk in progress(chunks, total=len(chunks), name="predict") if ranks.number == 0 else chunks:
+            yield _predicted(label, preprocess, [(index, images[index]) for index in chunk], palette)
+
+    failures: dict[int, str] = {}
+    for finished in shares.rounds(results()):
+        for result in (each for chunk in finished for each in chunk):
+            if result.failure:
+                failures[result.index] = result.failure
+            elif ranks.number == 0:
+                write_all(folder, result.files)
+    return [failures[index] for index in sorted(failures)]
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of the image with this index: files to write, or why there are none."""
+
+    index: int
+    files: list[Encoded] = field(default_factory=list)
+    failure: str = ""
+
+
+def _predicted(
+    label: Callable[[np.ndarray, Sequence[TransInfo]], list[np.ndarray]],
+    preprocess: Preprocess,
+    chunk: Sequence[tuple[int, ImageFile]],
+    palette: np.ndarray,
+) -> list[_Result]:
+    results: list[_Result] = []
+    ready: dict[tuple[int, ...], list[tuple[int, ImageFile, np.ndarray, np.ndarray, TransInfo]]] = {}
+    for index, file in chunk:
         try:
-            image = _read(file.path)
+            image = read_image(file.path)
             tensor, trans_info = preprocess(image)
-            labels = infer_labels(network, tensor[np.newaxis], trans_info, scales, flip)
-            write_label_png(folder / LABELS / f"{file.name}.png", labels, palette)
-            write_jpeg(folder / OVERLAYS / f"{file.name}.jpg", overlay(image, labels, palette))
-        except (ValueError, cv2.error) as error:
-            text = " ".join(str(error).split())
-            failures.append(text if text.startswith(str(file.path)) else f"{file.path}: {text}")
-    return failures
+            ready.setdefault(tensor.shape, []).append((index, file, image, tensor, trans_info))
+        except (OSError, ValueError, cv2.error) as error:
+            results.append(_Result(index, failure=_told(file, error)))
+    for group in ready.values():
+        try:
+            found = label(np.stack([tensor for *_, tensor, _ in group]), [info for *_, info in group])
+        except ValueError as error:
+            results.extend(_Result(index, failure=_told(file, error)) for index, file, *_ in group)
+            continue
+        for (index, file, image, *_), labels in zip(group, found, strict=True):
+            try:
+                png, jpeg = encode_label_png(labels, palette), encode_jpeg(overlay(image, labels, palette))
+            except (ValueError, cv2.error) as error:
+                results.append(_Result(index, failure=_told(file, error)))
+                continue
+            results.append(_Result(index, [(f"{LABELS}/{file.name}.png", png), (f"{OVERLAYS}/{file.name}.jpg", jpeg)]))
+    return results
 
 
-def _read(path: Path) -> np.ndarray:
-    """An image; ValueError also where the file cannot be opened, because others can be."""
-    try:
-        return read_image(path)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from error
+def _told(file: ImageFile, error: Exception) -> str:
+    text = " ".join(str((isinstance(error, OSError) and error.strerror) or error).split())
+    return text if text.startswith(str(file.path)) else f"{file.path}: {text}"
 
 
-def write_jpeg(path: Path, image: np.ndarray) -> None:
-    """Write an RGB image ``[H, W, 3]`` uint8 as JPEG, atomically.
+def recoloured(palette: np.ndarray, custom_color: Sequence[int]) -> np.ndarray:
+    """A palette whose first classes have other colours.
+
+    Args:
+        palette: ``[C, 3]`` uint8 RGB.
+        custom_color: as PaddleSeg has it: red, green and blue, 0 to 255, of the first class, of the second, and so on.
+
+    Returns:
+        ``[C, 3]`` uint8 RGB.
 
     Raises:
-        OSError: it cannot be written.
+        ValueError: no three numbers for each class, or more classes than there are.
     """
-    coded = cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(coded.tobytes())
+    if len(custom_color) % 3 or len(custom_color) > palette.size or not all(0 <= n <= 255 for n in custom_color):
+        raise ValueError(
+            f"custom_color is {', '.join(map(str, custom_color))}; expected red, green and blue, 0 to 255, of at most "
+            f"{len(palette)} classes"
+        )
+    colours = np.array(palette, np.uint8)
+    colours.reshape(-1)[: len(custom_color)] = custom_color
+    return colours

@@ -225,7 +225,7 @@ class Trainer:
         text = f"stopped {when} iteration {self.iteration} of {self.cfg.iters}; "
         if self.saved is None:
             return text + "there is no checkpoint"
-        return text + f"the last whole checkpoint is {self.saved}; go on with --resume_model {self.saved}"
+        return text + f"the last whole checkpoint is {self.saved}; go on with --resume {self.saved}"
 
     def steps(self) -> Generator[Step, None, None]:
         """Train, one iteration at a time.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from paddle_mobileseg import registry
 from paddle_mobileseg.losses.labels import known_labels
+from paddle_mobileseg.losses.pixelwise import pixel_losses
 
 # PaddleSeg's, relative to the number of all pixels: keeps a batch without hard pixels from 0 / 0.
 _EPSILON = 1e-5
@@ -51,7 +51,7 @@ class OhemCrossEntropyLoss(nn.Layer):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         counted, known = known_labels(labels.reshape([-1]), self.ignore_index, logits.shape[1])
         shape = [logits.shape[0], *logits.shape[2:]]
-        loss = F.cross_entropy(logits, known.reshape(shape), axis=1, reduction="none").reshape([-1])
+        loss = pixel_losses(logits, known.reshape(shape)).reshape([-1])
         kept = self._hard(loss.detach(), counted).astype(loss.dtype)
         return (loss * kept).sum() / (kept.sum() + _EPSILON * kept.shape[0])
 

@@ -19,6 +19,7 @@ class Scores:
         dice: mean of ``dice_per_class`` where defined.
         iou: ``[C]`` intersection over union.
         dice_per_class: ``[C]`` twice the intersection over the sum of both areas.
+        labelled: ``[C]`` int64, pixels of each class in the labels.
     """
 
     miou: float
@@ -27,6 +28,7 @@ class Scores:
     dice: float
     iou: np.ndarray
     dice_per_class: np.ndarray
+    labelled: np.ndarray
 
 
 class ConfusionMatrix:
@@ -57,15 +59,38 @@ class ConfusionMatrix:
         """
         if prediction.shape != label.shape:
             raise ValueError(f"prediction has shape {prediction.shape}, label {label.shape}; expected the same")
+        if prediction.size and (prediction.min() < 0 or prediction.max() >= self.num_classes):
+            wrong = prediction.min() if prediction.min() < 0 else prediction.max()
+            raise ValueError(f"prediction value {wrong} is out of range; expected 0 to {self.num_classes - 1}")
+        if label.dtype == np.uint8 and self.num_classes <= 256:
+            self._count_bytes(prediction, label)
+            return
         counted = label != self.ignore_index
         label = label[counted].astype(np.int64)
-        prediction = prediction[counted].astype(np.int64)
-        for name, values in (("label", label), ("prediction", prediction)):
-            if values.size and (values.min() < 0 or values.max() >= self.num_classes):
-                wrong = values.min() if values.min() < 0 else values.max()
-                raise ValueError(f"{name} value {wrong} is out of range; expected 0 to {self.num_classes - 1}")
-        pairs = np.bincount(label * self.num_classes + prediction, minlength=self.num_classes**2)
-        self.matrix += pairs.reshape(self.num_classes, self.num_classes)
+        if label.size and (label.min() < 0 or label.max() >= self.num_classes):
+            self._refuse(label.min() if label.min() < 0 else label.max())
+        self.matrix += self._pairs(label * self.num_classes + prediction[counted], self.num_classes)
+
+    def _count_bytes(self, prediction: np.ndarray, label: np.ndarray) -> None:
+        """With a row for each of the 256 possible labels, none has to be looked for before counting."""
+        codes = label.astype(np.uint16)
+        codes *= np.uint16(self.num_classes)
+        codes += prediction.astype(np.uint16)
+        rows = self._pairs(codes, 256)
+        if 0 <= self.ignore_index <= 255:
+            rows[self.ignore_index] = 0
+        wrong = np.flatnonzero(rows[self.num_classes :].any(axis=1))
+        if wrong.size:
+            self._refuse(self.num_classes + wrong[-1])
+        self.matrix += rows[: self.num_classes]
+
+    def _pairs(self, codes: np.ndarray, rows: int) -> np.ndarray:
+        """How often each code ``label * C + prediction`` occurs, ``[rows, C]``."""
+        counts = np.bincount(codes.reshape(-1), minlength=rows * self.num_classes)
+        return counts.reshape(rows, self.num_classes)
+
+    def _refuse(self, label: int) -> None:
+        raise ValueError(f"label value {label} is out of range; expected 0 to {self.num_classes - 1}")
 
     def scores(self) -> Scores:
         """Scores of everything counted so far."""
@@ -86,4 +111,5 @@ class ConfusionMatrix:
             dice=float(dice[defined].mean()) if defined.any() else float("nan"),
             iou=iou,
             dice_per_class=dice,
+            labelled=self.matrix.sum(1),
         )

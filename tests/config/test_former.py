@@ -194,7 +194,11 @@ def test_overrides_by_the_sections_names(runtime: dict[str, Any], small: dict[st
         ("global.data_format=NHWC", "global.data_format: only 'NCHW' is supported"),
         ("global.device=npu", "expected one of cpu, gpu"),
         ("global.num_worker=2", "global.num_worker: unknown key 'num_worker'; did you mean 'num_workers'?"),
-        ("train.precision=fp16", "train_config.precision is 'fp16': not supported yet"),
+        (
+            "train.precision=fp8",
+            "train_config.precision is 'fp8'; did you mean 'fp32'? expected one of fp32, fp16, bf16",
+        ),
+        ("train.amp_level=O3", "train_config.amp_level is 'O3'; did you mean 'O2'? expected one of O1, O2"),
         ("train.repeats=2", "train_config.repeats is 2: not supported; raise iters instead"),
         ("train.do_evl=True", "train_config.do_evl: unknown key 'do_evl'; did you mean 'do_eval'?"),
         ("train.save_dir=5", "train_config.save_dir is 5; expected the path of a folder"),

@@ -256,10 +256,11 @@ def test_other_keys_of_paddleseg_files_are_known(small: dict[str, Any]) -> None:
             "scales": [0.5, 1],
         },
         export={"transforms": [{"type": "Resize", "target_size": [64, 64]}, {"type": "Normalize"}]},
-        to_static_training=False,
+        to_static_training=True,
         distill_loss=None,
     )
     cfg = Config.from_dict(small)
+    assert cfg.data["to_static_training"] is True
     assert cfg.export["transforms"][1] == {"type": "Normalize"}
     assert cfg.test_dataset["test_path"] == "test.txt"
     assert cfg.test_config["scales"] == [0.5, 1]
@@ -273,7 +274,6 @@ def test_other_keys_of_paddleseg_files_are_known(small: dict[str, Any]) -> None:
         ("test_config", "auc_roc", True),
         ("test_config", "custom_color", [0, 0, 0]),
         ("test_config", "precision", "fp16"),
-        ("", "to_static_training", True),
         ("", "distill_loss", {"types": [{"type": "KLLoss"}], "coef": [3]}),
     ],
 )
@@ -295,3 +295,29 @@ def test_train_config_has_no_key_without_effect_and_null_means_the_default(small
     assert Config.from_dict(small).train_config == {"seed": 3}
     small["train_config"] = {"eval_at_start": True}
     assert "train_config.eval_at_start: unknown key" in refuse(small)
+
+
+def test_precision_counts_where_it_is_not_fp32(small: dict[str, Any]) -> None:
+    for given, kept in (
+        ({"precision": "fp32", "amp_level": "O2"}, {}),
+        ({"precision": None, "amp_level": "O1"}, {}),
+        ({"precision": "bf16"}, {"precision": "bf16"}),
+        ({"precision": "fp16", "amp_level": "O2"}, {"precision": "fp16", "amp_level": "O2"}),
+    ):
+        small["train_config"] = dict(given)
+        assert Config.from_dict(small).train_config == kept
+
+
+def test_how_to_train_is_checked(small: dict[str, Any]) -> None:
+    good = {"accumulate": 2, "early_stop": 3, "freeze_backbone": True, "channels_last": False}
+    small["train_config"] = dict(good)
+    assert Config.from_dict(small).train_config == good
+    for key, value, expected in (
+        ("accumulate", 0, "expected a whole number of at least 1"),
+        ("accumulate", 1.5, "expected a whole number of at least 1"),
+        ("early_stop", True, "expected a whole number of at least 1"),
+        ("freeze_backbone", "yes", "expected true or false"),
+        ("channels_last", 1, "expected true or false"),
+    ):
+        small["train_config"] = {key: value}
+        assert f"train_config.{key} is {value!r}; {expected}" in refuse(small)

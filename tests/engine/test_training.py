@@ -76,7 +76,7 @@ def test_a_signal_leaves_a_checkpoint_and_says_where(
 ) -> None:
     monkeypatch.setattr("paddle_mobileseg.engine.hooks.default_hooks", lambda trainer: [press(number)()])
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(TrainingInterruptedError, match=r"stopped after iteration 1 of 4.*--resume_model .*iter_1"):
+    with pytest.raises(TrainingInterruptedError, match=r"stopped after iteration 1 of 4.*--resume .*iter_1"):
         Trainer(load_config(config_file), TrainOptions(str(tmp_path))).run()
     assert load_checkpoint(tmp_path / "iter_1").iteration == 1
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers

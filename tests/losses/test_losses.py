@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,14 @@ import paddle
 import pytest
 
 from paddle_mobileseg import registry
-from paddle_mobileseg.losses import CrossEntropyLoss, DiceLoss, LovaszSoftmaxLoss, MixedLoss, OhemCrossEntropyLoss
+from paddle_mobileseg.losses import (
+    CrossEntropyLoss,
+    DiceLoss,
+    LovaszSoftmaxLoss,
+    MixedLoss,
+    OhemCrossEntropyLoss,
+    lovasz,
+)
 
 
 @pytest.fixture
@@ -51,6 +59,20 @@ def test_cross_entropy_of_the_hardest_pixels(case: tuple[np.ndarray, np.ndarray]
     assert float(loss(paddle.to_tensor(logits), paddle.to_tensor(labels))) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), OhemCrossEntropyLoss(min_kept=3), LovaszSoftmaxLoss()])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_finite_give_such_a_loss_and_no_warning(
+    case: tuple[np.ndarray, np.ndarray], loss: paddle.nn.Layer, value: float
+) -> None:
+    logits, labels = case
+    logits[1, :, 2, 3] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = loss(paddle.to_tensor(logits), paddle.to_tensor(labels))
+
+    assert not np.isfinite(float(result))
+
+
 def lovasz_by_definition(logits: np.ndarray, labels: np.ndarray) -> float:
     """The Lovasz extension of the Jaccard loss, summed set by set from its definition."""
     probabilities = softmax(logits).transpose(0, 2, 3, 1).reshape(-1, logits.shape[1])
@@ -74,6 +96,34 @@ def test_lovasz(case: tuple[np.ndarray, np.ndarray]) -> None:
     loss = LovaszSoftmaxLoss()(paddle.to_tensor(logits), paddle.to_tensor(labels))
 
     assert float(loss) == pytest.approx(lovasz_by_definition(logits, labels), rel=1e-4)
+
+
+@pytest.mark.parametrize("classes", ["present", "all", [2, 0, 2]])
+def test_lovasz_by_numpy_is_lovasz_by_operators(
+    monkeypatch: pytest.MonkeyPatch, case: tuple[np.ndarray, np.ndarray], classes: Any
+) -> None:
+    values, labels = case
+    labels[labels == 1] = 3  # a class is absent
+    results = []
+    for possible in (True, False):
+        monkeypatch.setattr(lovasz, "numpy_can", lambda logits, possible=possible: possible)
+        logits = paddle.to_tensor(values, stop_gradient=False)
+        loss = LovaszSoftmaxLoss(classes=classes)(logits, paddle.to_tensor(labels))
+        (3 * loss).backward()
+        results.append((float(loss), logits.grad.numpy()))
+
+    (ours, our_gradient), (operators, gradient) = results
+    assert ours == pytest.approx(operators, rel=1e-6)
+    np.testing.assert_allclose(our_gradient, gradient, atol=1e-7)
+    assert np.abs(gradient).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_errors_are_sorted_with_ties_in_their_order(dtype: str) -> None:
+    rng = np.random.default_rng(4)
+    values = np.concatenate([rng.random(5000) ** 6, rng.integers(0, 3, 500) / 2, [0.0, 1.0, 1e-40]]).astype(dtype)
+
+    np.testing.assert_array_equal(lovasz._ascending(values), np.argsort(values, kind="stable"))
 
 
 def test_lovasz_of_a_perfect_prediction_is_zero() -> None:

@@ -40,6 +40,41 @@ def test_against_sets_of_pixels() -> None:
     assert confusion.scores().accuracy == pytest.approx((label == prediction)[counted].mean())
 
 
+@pytest.mark.parametrize(("classes", "ignore_index"), [(5, 255), (19, 200), (150, -1), (256, 300), (300, 255)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_every_type_of_labels_gives_the_same_counts(classes: int, ignore_index: int, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    shape = (40, 50)
+    label = rng.integers(0, min(classes, 256), shape)
+    prediction = rng.integers(0, classes, shape)
+    ignored = rng.random(shape) < 0.2
+    if 0 <= ignore_index <= 255 and classes <= ignore_index:
+        label[ignored] = ignore_index
+    expected = np.zeros((classes, classes), np.int64)
+    for one, other in zip(label.flat, prediction.flat, strict=True):
+        if one != ignore_index:
+            expected[one, other] += 1
+    for kind in (np.uint8, np.int32) if classes <= 256 else (np.int32,):
+        confusion = ConfusionMatrix(classes, ignore_index)
+        confusion.update(prediction.astype(kind), label.astype(dtype))
+        np.testing.assert_array_equal(confusion.matrix, expected)
+
+
+def test_an_ignored_class_does_not_count() -> None:
+    for dtype in (np.uint8, np.int32):
+        confusion = ConfusionMatrix(3, ignore_index=1)
+        confusion.update(np.array([0, 1, 2, 2]), np.array([0, 1, 1, 2], dtype))
+        assert confusion.matrix.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("wrong", [3, 254])
+def test_a_byte_out_of_range(wrong: int) -> None:
+    confusion = ConfusionMatrix(3)
+    with pytest.raises(ValueError, match=f"label value {wrong} is out of range; expected 0 to 2"):
+        confusion.update(np.zeros((2, 2), np.uint8), np.array([[0, 255], [2, wrong]], np.uint8))
+    assert not confusion.matrix.any()
+
+
 def test_nothing_counted() -> None:
     confusion = ConfusionMatrix(2)
     confusion.update(np.zeros((2, 2), int), np.full((2, 2), 255))

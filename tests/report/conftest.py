@@ -95,7 +95,7 @@ def make_run(run: Path) -> Path:
     write(
         run / "best_model" / "checkpoint.json",
         {
-            "format": 1,
+            "format": 2,
             "iter": 1200,
             "config": config,
             "class_names": CLASSES,
@@ -182,7 +182,7 @@ def make_bundle(bundle: Path) -> Path:
             file.truncate(size)
     stages = [("dynamic->paddle", 1.0, 1.0, 0.0), ("dynamic->onnxruntime", 0.999987, 0.99871, 3.1e-5)]
     about = {
-        "format": 1,
+        "format": 2,
         "network": "PPMobileSeg",
         "num_classes": len(CLASSES),
         "class_names": CLASSES,

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import glob
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import paddle_mobileseg
-from paddle_mobileseg.files import atomic_path, write_json
+from paddle_mobileseg.files import atomic_path, recover, write_json
 
 RECORD = "import.json"
-_PREVIOUS = "previous"
 _OWN = {"images", "labels", "train.txt", "val.txt", "test.txt", "classes.txt", "config.yml", RECORD}
 
 
@@ -30,8 +26,7 @@ def check(target: Path, sources: Sequence[Path], overwrite: bool) -> None:
     for source in sources:
         if target == source or target in source.parents or source in target.parents:
             raise ValueError(f"--output: {target} and {source} lie within one another; choose a folder beside it")
-    for left in target.parent.glob(f".{glob.escape(target.name)}.????????"):
-        _clear(left, target)
+    recover(target.parent, target.name)
     if target.exists() and not target.is_dir():
         raise ValueError(f"--output: {target} is a file; choose another folder")
     present = {path.name for path in target.iterdir()} if target.exists() else set()
@@ -51,21 +46,6 @@ def new_folder(target: Path) -> Iterator[Path]:
     with atomic_path(target) as folder:
         folder.mkdir()
         yield folder
-
-
-def _clear(left: Path, target: Path) -> None:
-    """Remove what :func:`.files.atomic_path` leaves when it is killed; what was to be replaced comes back.
-
-    As :func:`.files.recover`, for one target only: others may be written in the same folder at this moment.
-    """
-    if left.is_symlink() or not left.is_dir():
-        return
-    names = {path.name for path in left.iterdir()}
-    if not names <= {target.name, _PREVIOUS}:
-        return
-    if _PREVIOUS in names and not target.exists():
-        os.rename(left / _PREVIOUS, target)
-    shutil.rmtree(left)
 
 
 def write_record(folder: Path, content: dict[str, Any]) -> None:
