@@ -80,14 +80,15 @@ def repair_best(resumed: Path, evaluates: bool, best_miou: float) -> None:
         return
     known = [path for path in checkpoints(resumed.parent) if _number(path) <= _number(resumed)]
     metrics = {path: metrics_of(path) for path in known}
-    scores = {path: each["miou"] for path, each in metrics.items() if each is not None and each["miou"] is not None}
+    evaluated = {path: each["miou"] for path, each in metrics.items() if each is not None}
+    scores = {path: miou for path, miou in evaluated.items() if miou is not None}
     best = [path for path in scores if scores[path] == best_miou]
     if link.exists() and link.resolve() in [path.resolve() for path in best]:
         return
     if scores:
         point_best_to(best[0] if best else max(scores, key=lambda path: scores[path]))
-    else:
-        point_best_to(resumed)  # the newest, while none has a score
+    elif evaluated:
+        point_best_to(max(evaluated, key=_number))  # the newest, while no class occurs
 
 
 def remove_old(saved: Path, keep: int) -> None:

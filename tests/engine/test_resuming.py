@@ -357,7 +357,7 @@ def evaluated(folder: Path, scores: dict[int, float | None], best: float) -> Non
     for number, miou in scores.items():
         file = folder / f"iter_{number}" / "checkpoint.json"
         manifest = json.loads(file.read_text())
-        manifest["metrics"] = None if miou is None else {"miou": miou}
+        manifest["metrics"] = None if miou is None else {"miou": None if miou == "undefined" else miou}
         manifest["training"]["best_miou"] = best
         file.write_text(json.dumps(manifest))
         write_sums(file.parent)
@@ -373,6 +373,7 @@ def evaluated(folder: Path, scores: dict[int, float | None], best: float) -> Non
         ({1: 0.2, 2: 0.5, 3: 0.4}, 0.5, None, "iter_2"),
         ({1: 0.2, 2: 0.3, 3: 0.1}, 0.9, "iter_99", "iter_2"),  # the best one has been deleted
         ({1: None, 2: None, 3: None}, -1.0, None, None),  # never evaluated
+        ({1: "undefined", 2: "undefined", 3: None}, -1.0, None, "iter_2"),  # all labels ignored: the newest
     ],
 )
 def test_the_link_to_the_best_checkpoint_is_put_right(
