@@ -7,6 +7,8 @@ import ctypes
 import io
 import os
 import re
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +29,9 @@ def use_all_cores() -> None:
 
 def local_processes() -> int:
     """How many processes of a launched job run on this machine; 1 where there was no launch."""
-    if "PADDLE_LOCAL_SIZE" in os.environ:
-        return int(os.environ["PADDLE_LOCAL_SIZE"])
+    size = os.environ.get("PADDLE_LOCAL_SIZE", "")
+    if size.isdecimal():
+        return max(1, int(size))
     # `--backend gloo` makes the launcher say less.
     host = os.environ.get("PADDLE_CURRENT_ENDPOINT", "").rpartition(":")[0]
     endpoints = os.environ.get("PADDLE_TRAINER_ENDPOINTS", "").split(",")
@@ -49,11 +52,17 @@ def thread_map(function: Callable[..., Any], *arguments: Iterable[Any]) -> list[
 
 
 def import_paddle() -> None:
-    """Import Paddle without what it prints about ccache and threads, and with its C++ log at errors only."""
+    """Import Paddle without what it prints about ccache and threads, and with its C++ log at errors only.
+
+    SIGTERM then does what it did before: Paddle's handler would print a C++ stack as if it were a crash.
+    """
     os.environ.setdefault("GLOG_minloglevel", "2")
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         import paddle  # noqa: F401
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def keep_freed_memory() -> None:

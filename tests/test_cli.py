@@ -225,7 +225,9 @@ def test_a_gpu_that_is_not_there(run: Run, config: Path, tmp_path: Path) -> None
 
 
 def test_the_recorded_command_names_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _command_line(["train", "--config", "a b.yml"]) == "mobileseg train --config 'a b.yml'"
+    for count in ("", "two", "0", "1"):
+        monkeypatch.setenv("PADDLE_TRAINERS_NUM", count)
+        assert _command_line(["train", "--config", "a b.yml"]) == "mobileseg train --config 'a b.yml'"
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
     monkeypatch.setenv("PADDLE_LOCAL_SIZE", "2")
     expected = "python -m paddle.distributed.launch --nproc_per_node 2 tools/train.py --config a.yml"

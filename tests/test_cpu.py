@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -41,3 +44,17 @@ def test_processes_of_this_machine_are_counted(monkeypatch: pytest.MonkeyPatch) 
     assert local_processes() == 2
     monkeypatch.setenv("PADDLE_LOCAL_SIZE", "3")
     assert local_processes() == 3
+    for rubbish in ("", "two"):
+        monkeypatch.setenv("PADDLE_LOCAL_SIZE", rubbish)
+        assert local_processes() == 2
+    monkeypatch.setenv("PADDLE_LOCAL_SIZE", "0")
+    assert local_processes() == 1
+
+
+def test_sigterm_is_no_crash() -> None:
+    script = (
+        "import os, signal; from paddle_mobileseg.cpu import import_paddle; import_paddle(); "
+        "os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGTERM, "", "")

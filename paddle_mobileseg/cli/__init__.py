@@ -45,9 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command_line(words: Sequence[str]) -> str:
     """What a user types to get the same again, for the record of a run."""
-    processes, local = int(os.environ.get("PADDLE_TRAINERS_NUM", "1")), local_processes()
-    if processes == 1:
+    count = os.environ.get("PADDLE_TRAINERS_NUM", "")
+    if not count.isdecimal() or int(count) < 2:  # what is no number is refused where processes meet
         return shlex.join(["mobileseg", *words])
+    processes, local = int(count), local_processes()
     launch = ["python", "-m", "paddle.distributed.launch", "--nproc_per_node", str(local)]
     if processes > local:
         launch += ["--nnodes", str(processes // local), "--master", os.environ.get("PADDLE_MASTER", "HOST:PORT")]

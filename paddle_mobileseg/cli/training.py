@@ -38,7 +38,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     """How the steps are computed."""
     parser.add_argument("--use_ema", action="store_true", help="average the weights (decay 0.999 unless configured)")
     parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the computation on a GPU (fp32)")
-    parser.add_argument("--amp_level", choices=("O1", "O2"), help="of fp16 and bf16: O2 keeps weights in it too (O1)")
+    parser.add_argument("--amp_level", choices=("O1", "O2"), help="of fp16 and bf16: O2 has more operators in it (O1)")
     parser.add_argument("--accumulate", type=int, metavar="N", help="batches whose gradients make one iteration (1)")
     _switch(parser, "to_static", "train the network as Paddle's static graph")
     _switch(parser, "channels_last", "let Paddle choose channels-last layouts (GPU, with fp16)")

@@ -100,6 +100,9 @@ def lr_scheduler(cfg: Config) -> LRScheduler:
     """The learning rate by iteration, with a linear warm-up where ``warmup_iters`` is given.
 
     ``PolynomialDecay`` reaches its end after ``iters - warmup_iters`` steps unless ``decay_steps`` says otherwise.
+
+    Raises:
+        ValueError: the schedule cannot be built, or its warm-up does not lead upwards.
     """
     from paddle.optimizer import lr
 
@@ -120,6 +123,12 @@ def lr_scheduler(cfg: Config) -> LRScheduler:
     if warmup_iters == 0:
         return scheduler
     end_lr = float(arguments.get("learning_rate", scheduler.get_lr()))
+    if end_lr <= warmup_start_lr:
+        raise ValueError(
+            f"lr_scheduler: the warm-up leads from warmup_start_lr ({warmup_start_lr:g}) up to the learning rate, but "
+            f"that is {end_lr:g}; lower the former (--opts lr_scheduler.warmup_start_lr=0), or take no warm-up "
+            "(--opts lr_scheduler.warmup_iters=0)"
+        )
     return lr.LinearWarmup(scheduler, warmup_steps=warmup_iters, start_lr=warmup_start_lr, end_lr=end_lr)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from paddle_mobileseg.config.checks import join
 from paddle_mobileseg.config.former import modernise
 from paddle_mobileseg.config.overrides import apply_overrides, set_data_root
 from paddle_mobileseg.config.reading import dump_yaml, plain, read_config
@@ -111,6 +112,14 @@ class Config:
         apply_overrides(data, overrides)
         return Config.from_dict(data)
 
+    def leaves(self, left_out: Collection[str] = ()) -> dict[str, Any]:
+        """All values by dotted path, such as ``model.backbone.type``; a list of plain values is one value.
+
+        Args:
+            left_out: keys, at any depth, that are left out with all below them.
+        """
+        return dict(_leaves(self.data, left_out))
+
     def to_yaml(self) -> str:
         """The whole config as YAML that ``load_config`` reads; it has no ``_base_``."""
         return dump_yaml(self.data)
@@ -125,6 +134,18 @@ class Config:
 
     def _section(self, name: str) -> dict[str, Any]:
         return copy.deepcopy(self.data.get(name, {}))
+
+
+def _leaves(value: Any, left_out: Collection[str], path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key not in left_out:
+                yield from _leaves(each, left_out, join(path, key))
+    elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
+        for number, each in enumerate(value):
+            yield from _leaves(each, left_out, join(path, number))
+    else:
+        yield path, value
 
 
 def load_config(

@@ -90,9 +90,10 @@ def train_batches(
             raise ValueError(f"{name} must be a whole number of at least {least}, but got {value!r}")
     if len(dataset) < batch_size * ranks:
         share = f" ({batch_size} for each of {ranks} processes)" if ranks > 1 else ""
+        advice = (["set batch_size lower"] if batch_size > 1 else []) + (["start fewer processes"] if ranks > 1 else [])
         raise ValueError(
-            f"the training data has {len(dataset)} images, fewer than one batch of {batch_size * ranks}{share}: "
-            "set batch_size lower or add images"
+            f"the training data has {len(dataset)} image{'s' if len(dataset) != 1 else ''}, fewer than one batch of "
+            f"{batch_size * ranks}{share}: {', '.join(advice)}, or add images"
         )
     return ordered_map(_TrainBatch(dataset, batch_size, seed, start, rank, ranks), 0, count, num_workers)
 

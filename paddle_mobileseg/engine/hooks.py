@@ -21,7 +21,7 @@ from paddle_mobileseg.engine.evaluator import eval_settings, evaluate
 from paddle_mobileseg.engine.graph import network_graph
 from paddle_mobileseg.engine.logs import Hook, JsonLines, LogSink, run_id
 from paddle_mobileseg.engine.opening import without_pretrained
-from paddle_mobileseg.engine.run_folder import BEST, LOG, point_best_to, remove_old
+from paddle_mobileseg.engine.run_folder import BEST, LOG, is_best_here, point_best_to, remove_old
 from paddle_mobileseg.engine.sharing import FIRST_IMAGES
 from paddle_mobileseg.engine.visualdl import FOLDER, VisualDL, sample_picture
 from paddle_mobileseg.files import write_json
@@ -208,31 +208,38 @@ class Checkpoints(Hook):
         self._pace = pace
         self._begin = time.monotonic()
 
+    def before_steps(self, trainer: Trainer) -> None:
+        if trainer.lacks_evaluation:
+            self._checkpoint(trainer)
+
     def after_step(self, trainer: Trainer, step: Step) -> None:
-        last = step.iteration == trainer.cfg.iters
-        if step.iteration % trainer.options.save_interval and not last:
-            return
+        if step.iteration % trainer.options.save_interval == 0 or step.iteration == trainer.cfg.iters:
+            self._checkpoint(trainer)
+
+    def _checkpoint(self, trainer: Trainer) -> None:
         begin = time.monotonic()
         best = not trainer.options.do_eval
         trainer.metrics = None
         if trainer.options.do_eval:
             try:
                 trainer.metrics = self._evaluate(trainer)
-            except _EvaluationStoppedError:
-                _say(trainer, f"evaluation at iteration {trainer.iteration} left out")
-        if trainer.metrics is not None:
-            best = _judge(trainer)
+                best = _judge(trainer)
+            except _EvaluationStoppedError:  # in all processes
+                trainer.agreed_to_stop = True
+                _say(trainer, f"evaluation at iteration {trainer.iteration} left out: it is made when training goes on")
         if trainer.leads:
             self._save(trainer, best, begin)
-        trainer.finished = last or _gains_no_more(trainer)
+        judged = trainer.metrics is not None or not trainer.options.do_eval
+        trainer.finished = judged and (trainer.iteration == trainer.cfg.iters or _gains_no_more(trainer))
         if self._pace is not None:
             self._pace.checkpoint(time.monotonic() - begin)
-        if trainer.finished:
+        if trainer.finished and trainer.leads:
             _say_the_end(trainer)
 
     def _save(self, trainer: Trainer, best: bool, begin: float) -> None:
         """In the first process; an error there ends all processes where they meet next."""
         folder = trainer.save()
+        best = best or is_best_here(folder)
         if best:
             point_best_to(folder)
         remove_old(folder, trainer.options.keep_checkpoint_max)
@@ -301,6 +308,7 @@ def _say(trainer: Trainer, text: str) -> None:
 
 
 def _say_the_end(trainer: Trainer) -> None:
+    """In the first process: the others may not be allowed to look into the output folder."""
     if trainer.iteration < trainer.cfg.iters:
         known = f"best mIoU {trainer.best_miou:.4f}" if trainer.best_miou >= 0 else "none has an mIoU"
         _say(
@@ -331,8 +339,9 @@ class Ending(Hook):
         trainer = self._trainer
         record: dict[str, Any] = {"kind": "stop", "iter": trainer.iteration, "reason": self._reason()}
         if trainer.best_miou >= 0:
-            best = (trainer.folder / BEST).resolve().name
-            record |= {"best_miou": trainer.best_miou, "best_checkpoint": best}
+            best = trainer.folder / BEST
+            name = best.resolve().name if best.exists() else None
+            record |= {"best_miou": trainer.best_miou, "best_checkpoint": name}
         with contextlib.suppress(OSError):  # what ended the training is what is to be told
             for log in self._logs:
                 log.write({**record, "elapsed_s": time.monotonic() - self._begin})
@@ -340,4 +349,4 @@ class Ending(Hook):
     def _reason(self) -> str:
         if self._trainer.finished:
             return "complete" if self._trainer.iteration == self._trainer.cfg.iters else "early_stop"
-        return "interrupted" if self._trainer.interrupts.requested else "error"
+        return "interrupted" if self._trainer.stopping or self._trainer.interrupts.requested else "error"

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 
 class Hook:
-    """Called after every step and once at the end, whatever ended the training."""
+    """Called at the beginning, after every step, and once at the end, whatever ended the training."""
+
+    def before_steps(self, trainer: Trainer) -> None:
+        """Training is about to begin, or to go on; ``trainer`` has its state."""
 
     def after_step(self, trainer: Trainer, step: Step) -> None:
         """One iteration is done; ``trainer`` has its state after it."""

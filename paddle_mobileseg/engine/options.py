@@ -24,7 +24,8 @@ class TrainOptions:
         early_stop: end after so many evaluations in a row without gain; ``None`` does not.
         ema_decay: average the weights with this decay; ``None`` does not.
         precision: ``fp32``, or what matrix products and convolutions are computed in on a GPU: ``fp16`` or ``bf16``.
-        amp_level: of fp16 and bf16: ``O1`` (weights stay float32) or ``O2`` (weights too, with float32 masters).
+        amp_level: of fp16 and bf16: ``O1``, or ``O2`` for nearly all operators in it; the weights stay float32. See
+            :class:`paddle_mobileseg.engine.precision.Precision`.
         accumulate: micro-batches an iteration; each has ``batch_size`` images, and the gradient is their mean.
         to_static: train the network as Paddle's static graph.
         channels_last: let Paddle choose channels-last layouts (GPU, with fp16 or bf16).

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from paddle_mobileseg.config import Config
 from paddle_mobileseg.engine import parallel
 from paddle_mobileseg.engine.checkpoint import Checkpoint, FormatError, TrainingState, load_checkpoint
-from paddle_mobileseg.engine.opening import without_pretrained
 from paddle_mobileseg.engine.run_folder import checkpoints, repair_best
 from paddle_mobileseg.engine.state import check_values, counting_options, resume
 
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
     from paddle_mobileseg.engine.trainer import Trainer
 
 AUTO = "auto"
-# Sections of a configuration that cannot change the trained weights. Those of train_config that can are options, as is
-# to_static_training.
-_FREE = ("train_config", "test_config", "test_dataset", "export", "device", "to_static_training")
+# Keys of a configuration that cannot change the trained weights. The checkpoint has what "pretrained" names; what
+# counts of train_config is among the options, as is to_static_training.
+_FREE = ("train_config", "test_config", "test_dataset", "export", "device", "to_static_training", "pretrained")
 _MISSING = "not set"
 _LOGGER = logging.getLogger("paddle_mobileseg")
 
@@ -40,6 +39,12 @@ class Resumption:
     def __init__(self, checkpoint: Checkpoint, state: TrainingState) -> None:
         self.checkpoint = checkpoint
         self.state = state
+
+    def lacks_evaluation(self, trainer: Trainer) -> bool:
+        """Whether the checkpoint was to be evaluated, and an interruption has cut that short."""
+        done, options = self.checkpoint.iteration, trainer.options
+        due = done % options.save_interval == 0 or done == trainer.cfg.iters
+        return options.do_eval and due and self.checkpoint.metrics is None
 
     def apply(self, trainer: Trainer) -> None:
         """Put a trainer, just built, where it was.
@@ -86,6 +91,8 @@ def find(trainer: Trainer) -> Resumption | None:
 def _check_not_complete(trainer: Trainer, found: Resumption) -> None:
     options, done, iters = trainer.options, found.checkpoint.iteration, trainer.cfg.iters
     patience, waited = options.early_stop if options.do_eval else None, found.state.values["without_gain"]
+    if done == iters and found.lacks_evaluation(trainer):
+        return
     if done >= iters:
         why, advice = f"has {done} iterations and the configuration asks for {iters}", "set iters higher"
     elif patience is not None and waited >= patience:
@@ -167,7 +174,8 @@ def _permit(trainer: Trainer, checkpoint: Checkpoint, lines: list[str]) -> None:
     """Say what has changed, if the user has agreed to changes.
 
     Raises:
-        ValueError: the user has not, or later checkpoints of the unchanged training lie in the same folder.
+        ValueError: the user has not, or (in the first process) later checkpoints of the unchanged training lie in the
+            same folder.
     """
     text = "".join(f"\n  {line}" for line in lines)
     folder = checkpoint.folder
@@ -176,8 +184,10 @@ def _permit(trainer: Trainer, checkpoint: Checkpoint, lines: list[str]) -> None:
             f"{folder} is of a training with another configuration; what has changed:{text}\nGo on as it was (its "
             "configuration is in config.yml beside it), or with the changes: --allow_changes"
         )
-    later = checkpoints(folder.parent)
-    if folder.parent.resolve() == trainer.folder.resolve() and later and later[-1].resolve() != folder.resolve():
+    # The first process's folder counts: one of that name on another machine is of no interest.
+    inside = trainer.leads and folder.parent.resolve() == trainer.folder.resolve()
+    later = checkpoints(folder.parent) if inside else []
+    if later and later[-1].resolve() != folder.resolve():
         raise ValueError(
             f"{folder.parent} has checkpoints behind {folder.name} (up to {later[-1].name}) that were trained without "
             f"these changes; choose another --save_dir. What has changed:{text}"
@@ -195,23 +205,11 @@ def _moved(before: Config, now: Config) -> dict[str, tuple[Any, Any]]:
 
 
 def _differences(before: Config, now: Config) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    old, new = (dict(_leaves({k: v for k, v in cfg.data.items() if k not in _FREE})) for cfg in (before, now))
+    old, new = (cfg.leaves(_FREE) for cfg in (before, now))
     for key in dict.fromkeys([*old, *new]):
         pair = old.get(key, _MISSING), new.get(key, _MISSING)
         if pair[0] != pair[1]:
             yield key, pair
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted paths of all values that are neither mappings nor lists of mappings or lists."""
-    if isinstance(value, dict):
-        for key, each in without_pretrained(value).items():
-            yield from _leaves(each, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
-        for number, each in enumerate(value):
-            yield from _leaves(each, f"{path}.{number}")
-    else:
-        yield path, value
 
 
 def _say(trainer: Trainer, text: str) -> None:

@@ -65,6 +65,15 @@ def point_best_to(checkpoint: Path) -> None:
     sync(link.parent)
 
 
+def is_best_here(checkpoint: Path) -> bool:
+    """Whether it has a higher mIoU than what ``best_model`` beside it leads to, or that leads nowhere.
+
+    A training that goes on in another folder may have had its best checkpoint in the first one.
+    """
+    here, best = ((metrics_of(path) or {}).get("miou") for path in (checkpoint, checkpoint.parent / BEST))
+    return here is not None and (best is None or here > best)
+
+
 def repair_best(resumed: Path, evaluates: bool, best_miou: float) -> None:
     """Let ``best_model`` be what it was, or was about to be, when training wrote the checkpoint that it goes on from.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -28,7 +27,7 @@ def job_facts(cfg: Config, options: TrainOptions) -> dict[str, Any]:
     return {
         **{f"the version of {name}": version for name, version in versions.items()},
         **{f"the option {name}": value for name, value in own.items()},
-        **{f"{path} of the configuration": value for path, value in _leaves(cfg.data)},
+        **{f"{path} of the configuration": value for path, value in cfg.leaves(_PLACES).items()},
     }
 
 
@@ -42,13 +41,3 @@ def data_facts(dataset: Any) -> dict[str, Any]:
         "the number of training images": len(dataset),
         "the list of training files (its SHA-256)": hashlib.sha256(text.encode()).hexdigest(),
     }
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        yield path, value
-        return
-    for key, each in items:
-        if key not in _PLACES:
-            yield from _leaves(each, f"{path}.{key}" if path else str(key))

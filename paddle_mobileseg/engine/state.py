@@ -1,8 +1,8 @@
 """What a trainer writes into a checkpoint, and how it goes on from one as if it had not been interrupted.
 
 The arrays of a training's state are ``network/NAME`` (the weights that training goes on from; the checkpoint's own may
-be averaged ones), ``average/NAME``, ``optimizer/NAME/KIND`` (such as ``moment1``) and ``master/NAME`` (float32 weights
-behind those that are kept in 16 bits), by the network's names. The rest are plain values.
+be averaged ones), ``average/NAME`` and ``optimizer/NAME/KIND`` (such as ``moment1``), by the network's names. The rest
+are plain values.
 """
 
 from __future__ import annotations
@@ -85,9 +85,7 @@ def training_state(trainer: Trainer) -> TrainingState:
         "network": trainer.network.state_dict(),
         "average": average.get("average", {}),
         "optimizer": _accumulators(trainer),
-        "master": _masters(trainer),
     }
-    scaler = getattr(trainer, "scaler", None)
     values = {
         "iteration": trainer.iteration,
         "epoch": trainer.cursor.epoch,
@@ -96,7 +94,7 @@ def training_state(trainer: Trainer) -> TrainingState:
         "ranks": trainer.ranks.count,
         "options": counting_options(trainer.options),
         "schedule": trainer.lr_scheduler.state_dict(),
-        "scaler": None if scaler is None else scaler.state_dict(),
+        "scaler": None if trainer.scaler is None else trainer.scaler.state_dict(),
         "average_updates": average.get("updates"),
         "best_miou": trainer.best_miou,
         "without_gain": trainer.without_gain,
@@ -141,12 +139,12 @@ def resume(trainer: Trainer, checkpoint: Checkpoint, state: TrainingState, new_s
         ValueError: the state does not fit the network or the optimizer.
     """
     where, values = str(checkpoint.folder), state.values
-    groups: dict[str, dict[str, np.ndarray]] = {"network": {}, "average": {}, "optimizer": {}, "master": {}}
+    groups: dict[str, dict[str, np.ndarray]] = {"network": {}, "average": {}, "optimizer": {}}
     for name, array in state.arrays.items():
         group, _, rest = name.partition("/")
         groups.setdefault(group, {})[rest] = array
     _set_tensors(trainer.network.state_dict(), groups["network"], where)
-    _set_optimizer(trainer, groups["optimizer"], groups["master"], where)
+    _set_optimizer(trainer, groups["optimizer"], where)
     _set_average(trainer, groups["average"] or groups["network"], values["average_updates"] or 0, where)
     if new_schedule:
         for _ in range(values["iteration"]):
@@ -155,9 +153,8 @@ def resume(trainer: Trainer, checkpoint: Checkpoint, state: TrainingState, new_s
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="There are some unused values")  # Paddle's, of its own warm-up
             trainer.lr_scheduler.set_state_dict(values["schedule"])
-    scaler = getattr(trainer, "scaler", None)
-    if scaler is not None and values["scaler"]:
-        scaler.load_state_dict(values["scaler"])
+    if trainer.scaler is not None and values["scaler"]:
+        trainer.scaler.load_state_dict(values["scaler"])
     trainer.iteration = values["iteration"]
     trainer.cursor = Cursor(values["epoch"], values["offset"])
     trainer.best_miou, trainer.without_gain = values["best_miou"], values["without_gain"]
@@ -210,11 +207,11 @@ def _set_average(trainer: Trainer, saved: dict[str, np.ndarray], updates: int, w
     trainer.average.set_state_dict({"updates": updates, "average": saved})
 
 
-def _set_optimizer(trainer: Trainer, saved: dict[str, np.ndarray], masters: dict[str, np.ndarray], where: str) -> None:
+def _set_optimizer(trainer: Trainer, saved: dict[str, np.ndarray], where: str) -> None:
     """Give the optimizer its state. It makes none before its first step, so it is asked to for those parameters that
     have some in the checkpoint."""
     parameters = dict(trainer.network.named_parameters())
-    owners = dict.fromkeys([*(name.rpartition("/")[0] for name in saved), *masters])
+    owners = dict.fromkeys(name.rpartition("/")[0] for name in saved)
     if strange := [name for name in owners if name not in parameters]:
         raise ValueError(f"{where}: the optimizer's state has {listing('names that the network lacks', strange)}")
     trained = [name for name in owners if not parameters[name].stop_gradient]
@@ -222,7 +219,7 @@ def _set_optimizer(trainer: Trainer, saved: dict[str, np.ndarray], masters: dict
         return
     block = paddle.static.default_main_program().global_block()
     trainer.optimizer._create_accumulators(block, [parameters[name] for name in trained])
-    own, own_masters = _accumulators(trainer), _masters(trainer)
+    own = _accumulators(trainer)
     saved = {name: array for name, array in saved.items() if name.rpartition("/")[0] in trained}
     if different := sorted(set(own) ^ set(saved)):
         raise ValueError(
@@ -233,24 +230,20 @@ def _set_optimizer(trainer: Trainer, saved: dict[str, np.ndarray], masters: dict
         _check_shape(saved[name], tensor, name, where)
     for name, tensor in own.items():
         tensor.set_value(paddle.to_tensor(saved[name], dtype=tensor.dtype, place=tensor.place))
-    for name, tensor in own_masters.items():
-        if name in masters:
-            _check_shape(masters[name], tensor, name, where)
-            tensor.set_value(paddle.to_tensor(masters[name], dtype=tensor.dtype))
 
 
 def _accumulators(trainer: Trainer) -> dict[str, Tensor]:
     """The optimizer's tensors, as ``PARAMETER/KIND``. Paddle names them after its own names of the parameters, which
-    depend on what else the process has built: ``linear_0.w_0_moment1_0``, ``linear_0.w_0_fp32_master_0_moment1_0``."""
+    depend on what else the process has built, such as ``linear_0.w_0_moment1_0``."""
     names = {parameter.name: name for name, parameter in trainer.network.named_parameters()}
     tensors = {}
     for key, tensor in trainer.optimizer.state_dict().items():
-        if key in ("LR_Scheduler", "master_weights"):
+        if key == "LR_Scheduler":
             continue
         owner = next((key[:end] for end in _underscores(key) if key[:end] in names), None)
         if owner is None:
             raise ValueError(f"{type(trainer.optimizer).__name__} keeps {key!r}, which is of no parameter")
-        kind = re.sub(r"^fp32_master_\d+_|_\d+$", "", key[len(owner) + 1 :])
+        kind = re.sub(r"_\d+$", "", key[len(owner) + 1 :])
         tensors[f"{names[owner]}/{kind}"] = tensor
     return tensors
 
@@ -258,13 +251,6 @@ def _accumulators(trainer: Trainer) -> dict[str, Tensor]:
 def _underscores(text: str) -> list[int]:
     """Where they are, the last one first."""
     return [match.start() for match in re.finditer("_", text)][::-1]
-
-
-def _masters(trainer: Trainer) -> dict[str, Tensor]:
-    """Float32 weights of parameters that are kept in 16 bits."""
-    masters = trainer.optimizer.state_dict().get("master_weights", {})
-    parameters = trainer.network.named_parameters()
-    return {name: masters[parameter.name] for name, parameter in parameters if parameter.name in masters}
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -92,6 +92,8 @@ class Trainer:
         cursor: position in the training data.
         without_gain: evaluations since the best one.
         finished: a hook has found that nothing is left to do.
+        lacks_evaluation: the checkpoint gone on from was to be evaluated, and is not.
+        agreed_to_stop: in all of several processes: this iteration is the last one.
         num_parameters: of the network, those of a frozen backbone included.
         saved: the last whole checkpoint: one resumed from or written.
         interrupts: whether Ctrl-C or SIGTERM has come.
@@ -115,7 +117,8 @@ class Trainer:
         self.without_gain = 0
         self.finished = False
         self.saved: Path | None = None
-        self._agreed_to_stop = False
+        self.lacks_evaluation = False
+        self.agreed_to_stop = False
         with contextlib.ExitStack() as stack, parallel.failing_together(self.ranks):
             parallel.compare(job_facts(cfg, options), self.ranks)
             if self.leads and not options.dry_run:
@@ -161,6 +164,7 @@ class Trainer:
         if resumption is not None:
             resumption.apply(self)
             self.saved = resumption.checkpoint.folder
+            self.lacks_evaluation = resumption.lacks_evaluation(self)
         check_finite(self.network)
         if options.freeze_backbone and self.leads:
             trained = trainable_parameters(self.network)
@@ -193,12 +197,16 @@ class Trainer:
                     hooks = default_hooks(self)
                     for hook in hooks:
                         stack.callback(hook.close)
-                    for step in self.steps():
+                    for hook in hooks:
+                        hook.before_steps(self)
+                    if self.stopping and self.lacks_evaluation and not self.finished:
+                        self._save_and_stop()
+                    for step in () if self.finished else self.steps():
                         for hook in hooks:
                             hook.after_step(self, step)
                         if self.finished:
                             break
-                        if self.stopping and step.iteration < self.cfg.iters:
+                        if self.stopping:
                             self._save_and_stop()
                     parallel.wait_for_all(self.ranks)
             except parallel.PeerError as error:
@@ -211,7 +219,7 @@ class Trainer:
     @property
     def stopping(self) -> bool:
         """Whether this iteration is the last one: what this process wants, or what all have agreed on."""
-        return self._agreed_to_stop if self.ranks.count > 1 else self.interrupts.requested
+        return self.agreed_to_stop if self.ranks.count > 1 else self.interrupts.requested
 
     def _save_and_stop(self) -> None:
         if self.leads and self.saved != self._checkpoint_folder():
@@ -290,7 +298,7 @@ class Trainer:
         if self.ranks.count > 1:
             own = [done.loss, *done.losses.values()]
             wish = self.interrupts.requested
-            self._agreed_to_stop, (loss, *parts) = parallel.exchange(self.network, self.ranks, wish, own)
+            self.agreed_to_stop, (loss, *parts) = parallel.exchange(self.network, self.ranks, wish, own)
             done = Pass(loss, dict(zip(done.losses, parts, strict=True)), done.files)
         parameters = list(self._trained.values())
         factor = 1.0 if self.scaler is None else self.scaler.factor

@@ -96,6 +96,13 @@ def test_learning_rates_are_paddlesegs(small: dict[str, Any], tmp_path: Path) ->
     assert rates(small, 9) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("rate", "start"), [(1e-6, 1e-5), (0.01, 0.01), (0, 0)])
+def test_a_warm_up_that_does_not_lead_upwards(small: dict[str, Any], rate: float, start: float) -> None:
+    small["lr_scheduler"].update(learning_rate=rate, warmup_iters=2, warmup_start_lr=start)
+    with pytest.raises(ValueError, match=rf"warmup_start_lr \({start:g}\) .* is {rate:g}; lower the former"):
+        build.lr_scheduler(Config.from_dict(small))
+
+
 def test_training_that_is_all_warm_up_is_pointed_out(small: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     small["lr_scheduler"].update(warmup_iters=1500, warmup_start_lr=0)
     with caplog.at_level(logging.WARNING, "paddle_mobileseg"):

@@ -190,3 +190,23 @@ def test_save_into_a_file_s_place_fails_clearly(small: dict[str, Any], tmp_path:
 def test_from_dict_takes_mappings_only(data: Any) -> None:
     with pytest.raises(ValueError, match="a config is a mapping"):
         Config.from_dict(data)
+
+
+def test_leaves_are_the_values_by_path_less_what_is_left_out() -> None:
+    data = {
+        "iters": 3,
+        "model": {"type": "Net", "pretrained": "file", "backbone": {"out": [1, 2], "pretrained": {"deep": 1}}},
+        "loss": {"types": [{"type": "A", "weight": None}, {"type": "B"}], "coef": []},
+        "export": {},
+    }
+    everything = Config(data).leaves()
+    assert everything["model.pretrained"] == "file"
+    assert everything["model.backbone.pretrained.deep"] == 1
+    assert Config(data).leaves(("pretrained", "iters")) == {
+        "model.type": "Net",
+        "model.backbone.out": [1, 2],
+        "loss.types.0.type": "A",
+        "loss.types.0.weight": None,
+        "loss.types.1.type": "B",
+        "loss.coef": [],
+    }

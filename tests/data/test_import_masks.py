@@ -323,11 +323,14 @@ def test_photos_that_exif_turns(tmp_path: Path, orientation: int, drawn_upright:
     assert np.array_equal(sample["label"] == 1, sample["img"][0] == 255)
 
 
-@pytest.mark.parametrize("broken", ["images/a.jpg", "masks/a.png"])
-def test_broken_pictures_are_named(tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize(
+    ("broken", "kept"), [("images/a.jpg", 300), ("masks/a.png", 200), ("masks/a.png", 30), ("masks/a.png", 0)]
+)
+def test_broken_pictures_are_named(tmp_path: Path, broken: str, kept: int) -> None:
     write_images(tmp_path / "images", {"a.jpg": (40, 60)})
     write_image(tmp_path / "masks" / "a.png", (noise(40, 60)[:, :, 0] > 99).astype(np.uint8))
     content = (tmp_path / broken).read_bytes()
-    (tmp_path / broken).write_bytes(content[: len(content) // 2])
+    assert len(content) > kept
+    (tmp_path / broken).write_bytes(content[:kept])
     with pytest.raises(ValueError, match=f"{broken}: corrupt or truncated"):
         imported(tmp_path / "out", tmp_path / "images", tmp_path / "masks")

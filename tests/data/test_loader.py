@@ -297,7 +297,9 @@ def test_an_exception_that_cannot_be_pickled_keeps_its_text(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 8}, "the training data has 7 images, fewer than one batch of 8"),
+        ({"batch_size": 8}, "7 images, fewer than one batch of 8: set batch_size lower, or add images"),
+        ({"batch_size": 1, "ranks": 8}, r"\(1 for each of 8 processes\): start fewer processes, or add images"),
+        ({"ranks": 4}, "one batch of 8 .*: set batch_size lower, start fewer processes, or add images"),
         ({"batch_size": 0}, "batch_size"),
         ({"count": -1}, "count"),
         ({"start": Cursor(0, -1)}, "start.offset"),

@@ -1,13 +1,10 @@
-"""Accumulation, clipping, values that are not finite, freezing, static graphs, fine-tuning, class weights, seeds."""
+"""Accumulation, clipping, values that are not finite, freezing, fine-tuning, class weights, seeds."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,41 +12,15 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
-import yaml
 
-from paddle_mobileseg import networks
 from paddle_mobileseg.config import Config, load_config
 from paddle_mobileseg.data.loader import train_batches
 from paddle_mobileseg.engine import Trainer, TrainOptions, load_checkpoint
-from paddle_mobileseg.engine.opening import build_network
+from tests.engine.trainings import SGD, assert_same, family_config, train_losses, weights_of
+from tests.launched import launched
 
 FAMILIES = ("pp_mobileseg_tiny", "mobileseg_mobilenetv3", "pp_liteseg_stdc1", "topformer_tiny")
-SGD = "optimizer={type: SGD}"
 LR = "lr_scheduler={type: PolynomialDecay, learning_rate: 0.1, end_lr: 0, power: 1}"
-
-
-def family_config(config_file: Path, name: str, *overrides: str) -> Config:
-    """The tiny configuration with another network."""
-    model = {key: value for key, value in networks.get(name).model.items() if key != "num_classes"}
-    with paddle.utils.unique_name.guard():
-        logits = getattr(networks.get(name).build(10), "num_train_logits", 1)
-    flow = yaml.safe_dump(model, default_flow_style=True, width=10**6).strip()
-    return load_config(config_file, overrides=[f"model={flow}", f"loss.coef={[1.0] * logits}", *overrides])
-
-
-def weights_of(network: paddle.nn.Layer) -> dict[str, np.ndarray]:
-    return {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
-
-
-def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
-    assert one.keys() == other.keys()
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, other[name], err_msg=name)
-
-
-def train_losses(folder: Path) -> list[float]:
-    records = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
-    return [record["loss"] for record in records if record["kind"] == "train"]
 
 
 # Accumulation
@@ -236,46 +207,6 @@ def test_a_frozen_training_resumes_exactly(config_file: Path, tmp_path: Path) ->
     assert_same(load_checkpoint(whole / "iter_4").weights, load_checkpoint(again / "iter_4").weights)
 
 
-# Paddle's static graph
-
-
-def check_static(config_file: Path, tmp_path: Path, name: str, *overrides: str) -> None:
-    cfg = family_config(config_file, name, "iters=3", *overrides)
-    losses, checkpoints = [], []
-    for static in (False, True):
-        folder = tmp_path / str(static)
-        Trainer(cfg, TrainOptions(str(folder), log_iters=1, to_static=static, do_eval=True, ema_decay=0.9)).run()
-        losses.append(train_losses(folder))
-        checkpoints.append(load_checkpoint(folder / "iter_3"))
-    np.testing.assert_allclose(*losses, rtol=1e-4)
-    assert checkpoints[0].weights.keys() == checkpoints[1].weights.keys()
-    images = paddle.rand([1, 3, 64, 96])
-    outputs = [build_network(checkpoint)(images)[0].numpy() for checkpoint in checkpoints]
-    assert np.abs(outputs[0] - outputs[1]).max() < 1e-2 * np.abs(outputs[0]).max()
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_a_static_graph_gives_the_same_losses_and_a_common_checkpoint(
-    config_file: Path, tmp_path: Path, name: str
-) -> None:
-    check_static(config_file, tmp_path, name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(networks.names()) - set(FAMILIES)))
-def test_a_static_graph_of_every_other_network(config_file: Path, tmp_path: Path, name: str) -> None:
-    # Lite-HRNet's gradients differ by rounding, which AdamW with a large rate would blow up.
-    calm = [SGD, "lr_scheduler.learning_rate=0.0001"] if name == "mobileseg_litehrnet18" else []
-    check_static(config_file, tmp_path, name, *calm)
-
-
-def test_a_static_training_resumes_exactly(config_file: Path, tmp_path: Path) -> None:
-    cfg, whole, again = family_config(config_file, "pp_liteseg_stdc1"), tmp_path / "whole", tmp_path / "again"
-    Trainer(cfg, TrainOptions(str(whole), save_interval=2, to_static=True)).run()
-    Trainer(cfg, TrainOptions(str(again), save_interval=2, to_static=True, resume_model=str(whole / "iter_2"))).run()
-    assert_same(load_checkpoint(whole / "iter_4").weights, load_checkpoint(again / "iter_4").weights)
-
-
 # Fine-tuning
 
 
@@ -457,14 +388,10 @@ def test_processes_batches_and_one_big_batch_make_the_same_step(config_file: Pat
     clip = "{name: ClipGradByGlobalNorm, clip_norm: 0.05}"
     groups = "[{name: bias, weight_decay_mult: 0.0}]"
     overrides = [f"optimizer={{type: SGD, weight_decay: 0.01, grad_clip_cfg: {clip}, custom_cfg: {groups}}}", LR]
-    launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", str(tmp_path / "log")]
-    for launcher, folder, sizes in (([], "one", ("4", "1")), (launch, "two", ("1", "2"))):
-        subprocess.run(
-            [sys.executable, *launcher, str(script), str(config_file), str(tmp_path / folder), *sizes, *overrides],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            check=True,
-            timeout=300,
-        )
+    for processes, folder, sizes in ((1, "one", (4, 1)), (2, "two", (1, 2))):
+        words = [config_file, tmp_path / folder, *sizes, *overrides]
+        with launched(tmp_path / f"job{processes}", script, *words, processes=processes) as job:
+            assert job.wait() == 0, job.printed()
     one, first, second = (dict(np.load(tmp_path / name)) for name in ("one.0.npz", "two.0.npz", "two.1.npz"))
     assert_same(first, second)
     assert one["norm"] > 0.06  # so that clipping counts

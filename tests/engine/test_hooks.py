@@ -208,14 +208,13 @@ def plain(folder: Path, **more: Any) -> TrainOptions:
 @pytest.mark.parametrize(
     ("mious", "patience", "end", "best", "reason"),
     [
-        ([0.5, 0.4, 0.4, 0.9], 2, 3, "iter_1", "early_stop"),
-        ([0.5, 0.5, 0.5, 0.9], 2, 3, "iter_1", "early_stop"),
+        ([0.5, 0.4, 0.5, 0.9], 2, 3, "iter_1", "early_stop"),
         ([0.1, 0.0, 0.2, 0.1, 0.2], 2, 5, "iter_3", "early_stop"),
         ([0.1, 0.0, 0.2, 0.1, 0.3, 0.2], 2, 6, "iter_5", "complete"),
         ([None, 0.3, None, None], 2, 4, "iter_2", "early_stop"),
         ([None, None, 0.9], 2, 2, "iter_2", "early_stop"),
         ([0.0, 0.0], 1, 2, "iter_1", "early_stop"),
-        ([0.6, 0.5, 0.4, 0.3, 0.2, 0.1], None, 6, "iter_1", "complete"),
+        ([0.6, 0.5, 0.4, 0.3, 0.2, 0.6], None, 6, "iter_1", "complete"),
     ],
 )
 def test_early_stop(
@@ -346,11 +345,19 @@ def test_resident_memory_grows_with_what_is_held() -> None:
     assert resident_mb() - before == pytest.approx(held.nbytes / 1e6, abs=30)  # type: ignore[operator]
 
 
-def test_the_hooks_of_other_processes_are_silent(config_file: Path, tmp_path: Path) -> None:
+def test_the_hooks_of_other_processes_are_silent(
+    config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     trainer = Trainer(load_config(config_file), options(tmp_path))
     trainer.leads = False
     (only,) = default_hooks(trainer)
     assert isinstance(only, Checkpoints)
+    trainer.options = plain(tmp_path, do_eval=False)
+    trainer.folder = None  # type: ignore[assignment]  # not even looked at
+    trainer.iteration = trainer.cfg.iters
+    only.after_step(trainer, step(trainer.iteration))
+    assert trainer.finished
+    assert capsys.readouterr() == ("", "")
     assert not (tmp_path / "log.jsonl").exists()
     trainer._claim.close()
 
@@ -397,7 +404,7 @@ with open(f"{record}/rank{trainer.ranks.number}.json", "w") as file:
     ("what", "iteration", "ends"),
     [
         ("stop", 4, ("ended", "ended")),
-        ("interrupt", 3, ("TrainingInterruptedError: stopped after iteration 3",) * 2),
+        ("interrupt", 2, ("TrainingInterruptedError: stopped after iteration 2",) * 2),
         ("full", 2, ("OSError: no room", "PeerError: rank 0")),
     ],
 )
@@ -424,4 +431,4 @@ def test_two_processes_end_together(
     if what == "interrupt":
         assert kinds(folder, "val", "checkpoint") == [("checkpoint", 2)]
         assert load_checkpoint(folder / "iter_2").metrics is None
-        assert load_checkpoint(folder / "iter_3").iteration == 3
+        assert records(folder / "log.jsonl")[-1]["reason"] == "interrupted"

@@ -16,6 +16,7 @@ from paddle_mobileseg.config import load_config
 from paddle_mobileseg.engine import Trainer, TrainOptions, load_checkpoint
 from paddle_mobileseg.engine.precision import LossScaler, Precision, choose_precision, prefer_channels_last
 from paddle_mobileseg.engine.step import _Computing
+from tests.engine.trainings import assert_same, weights_of
 
 
 @pytest.fixture
@@ -24,16 +25,6 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("paddle_mobileseg.engine.precision.on_gpu", lambda: True)
     for name in ("is_float16_supported", "is_bfloat16_supported"):
         monkeypatch.setattr(paddle.amp, name, lambda: True)
-
-
-def weights_of(trainer: Trainer) -> dict[str, np.ndarray]:
-    return {name: tensor.numpy().copy() for name, tensor in trainer.network.state_dict().items()}
-
-
-def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
-    assert one.keys() == other.keys()
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, other[name], err_msg=name)
 
 
 def overflow(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, *iterations: int) -> str:
@@ -178,7 +169,7 @@ def test_a_cpu_computes_in_float32_and_says_so_once(
             trainer = Trainer(cfg, TrainOptions(str(tmp_path / str(number)), **options))
         trainer.run()
         assert (trainer.precision, trainer.scaler) == (Precision(), None)
-        weights.append(weights_of(trainer))
+        weights.append(weights_of(trainer.network))
     assert_same(*weights)
     messages = [record.getMessage() for record in caplog.records]
     assert messages.count("precision fp16 has no effect on a CPU: everything is computed in fp32") == 1

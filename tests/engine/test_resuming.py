@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ import pytest
 
 from paddle_mobileseg.config import load_config
 from paddle_mobileseg.engine import Trainer, TrainOptions, load_checkpoint
-from paddle_mobileseg.engine.resuming import TrainingCompleteError
+from paddle_mobileseg.engine.resuming import TrainingCompleteError, _permit
+from paddle_mobileseg.engine.run_folder import is_best_here
 from tests.engine.resumed import assert_same_training, flip, losses, train, tree, write_sums
 
 
@@ -339,6 +342,15 @@ def test_changes_do_not_go_on_beside_later_checkpoints_without_them(run: Path, c
     assert (trainer.iteration, trainer.cursor.offset) == (1, 2)
 
 
+def test_a_folder_of_that_name_on_another_machine_does_not_count(run: Path) -> None:
+    options = SimpleNamespace(allow_changes=True)
+    checkpoint = load_checkpoint(run / "iter_1")
+    refused = pytest.raises(ValueError, match="checkpoints behind iter_1")
+    for leads, expected in ((True, refused), (False, nullcontext())):
+        with expected:
+            _permit(SimpleNamespace(leads=leads, options=options, folder=run), checkpoint, ["x"])  # type: ignore[arg-type]
+
+
 def test_another_number_of_processes_is_noted_and_goes_on_in_the_data(
     run: Path, config_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -393,6 +405,37 @@ def test_a_best_checkpoint_behind_the_one_gone_on_from_is_not_the_best(run: Path
     flip(run / "iter_3" / "model.pdparams")  # best_model leads there
     Trainer(load_config(config_file), TrainOptions(str(run), resume_model="auto", do_eval=True, **OPTIONS))
     assert os.readlink(run / "best_model") == "iter_1"
+
+
+def test_another_folder_has_a_best_checkpoint_of_its_own(run: Path, config_file: Path, tmp_path: Path) -> None:
+    evaluated(run, {1: 0.2, 2: 2.0, 3: 0.4}, 2.0)
+    other = tmp_path / "other"
+    options = TrainOptions(str(other), resume_model=str(run / "iter_3"), do_eval=True, **OPTIONS)
+    Trainer(load_config(config_file), options).run()
+    assert os.readlink(other / "best_model") == "iter_4"
+    records = [json.loads(line) for line in (other / "log.jsonl").read_text().splitlines()]
+    assert [each["best"] for each in records if each["kind"] == "checkpoint"] == [True]
+    assert (records[-1]["best_miou"], records[-1]["best_checkpoint"]) == (2.0, "iter_4")
+
+
+@pytest.mark.parametrize(
+    ("scores", "link", "expected"),
+    [
+        ({1: 0.5, 2: 0.6}, "iter_1", True),
+        ({1: 0.6, 2: 0.6}, "iter_1", False),
+        ({1: 0.6, 2: None}, "iter_1", False),
+        ({1: None, 2: 0.1}, "iter_1", True),
+        ({2: 0.1}, "iter_99", True),
+        ({2: None}, "iter_99", False),
+    ],
+)
+def test_whether_a_checkpoint_is_better_than_the_linked_one(
+    run: Path, scores: dict[int, float | None], link: str, expected: bool
+) -> None:
+    evaluated(run, scores, 0.9)
+    (run / "best_model").unlink()
+    (run / "best_model").symlink_to(link)
+    assert is_best_here(run / "iter_2") is expected
 
 
 def test_two_cannot_go_on_from_one_folder_at_once(run: Path, config_file: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -21,6 +22,7 @@ from paddle_mobileseg.engine.ema import WeightAverage
 from paddle_mobileseg.engine.hooks import Checkpoints, Progress
 from paddle_mobileseg.engine.interrupts import TrainingInterruptedError
 from paddle_mobileseg.engine.logs import Hook, JsonLines
+from paddle_mobileseg.engine.resuming import TrainingCompleteError
 from paddle_mobileseg.engine.state import seed_iteration
 from paddle_mobileseg.engine.trainer import Step
 
@@ -135,6 +137,39 @@ def test_a_stop_cuts_an_evaluation_short(
     assert not (tmp_path / "best_model").exists()
     assert "evaluation at iteration 2 left out" in capsys.readouterr().err
     assert not children(os.getpid())
+
+
+@pytest.mark.parametrize("at", [2, 4])
+def test_an_evaluation_cut_short_is_made_when_training_goes_on(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Also where nothing else is left to do, and where it is cut short once more."""
+    cfg = load_config(config_file)
+    settings: dict[str, Any] = {"save_interval": 2, "do_eval": True, "ema_decay": 0.9, "resume_model": "auto"}
+    Trainer(cfg, TrainOptions(str(tmp_path / "whole"), **settings)).run()
+    options = TrainOptions(str(tmp_path / "parts"), **settings)
+
+    class Again(Hook):
+        def before_steps(self, trainer: Trainer) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    for hook in (press(signal.SIGINT, at=at)(), Again()):
+        with monkeypatch.context() as patched:
+            patched.setattr("paddle_mobileseg.engine.hooks.default_hooks", lambda _, own=hook: [own, Checkpoints([])])
+            with pytest.raises(TrainingInterruptedError, match=rf"after iteration {at} of 4.*iter_{at}"):
+                Trainer(cfg, options).run()
+        assert load_checkpoint(tmp_path / "parts" / f"iter_{at}").metrics is None
+    trainer = Trainer(cfg, options)
+    assert trainer.iteration == at
+    trainer.run()
+
+    assert trainer.finished
+    for name in ("iter_2", "iter_4"):
+        one, other = (tmp_path / folder / name / "SHA256SUMS" for folder in ("whole", "parts"))
+        assert one.read_text() == other.read_text()
+    assert os.readlink(tmp_path / "whole" / "best_model") == os.readlink(tmp_path / "parts" / "best_model")
+    with pytest.raises(TrainingCompleteError, match="nothing is left to train"):
+        Trainer(cfg, options)
 
 
 def children(process: int) -> set[int]:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from paddle_mobileseg.data.importing.sources import (
 )
 from paddle_mobileseg.data.reading import read_image, read_label
 from paddle_mobileseg.progress import progress
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MAX_FOUND_COLOURS = 64
 _LOSSY = (".jpg", ".jpeg")
@@ -156,9 +160,7 @@ def _look(path: Path) -> _Seen:
 
 def _values(path: Path) -> np.ndarray | None:
     """The values [H, W] of a mask with one channel, or with three equal ones; None for other colours."""
-    from PIL import Image
-
-    with Image.open(path) as image:
+    with _opened(path) as image:
         one_channel = image.mode in ("1", "L", "P", "I") or image.mode.startswith("I;")
     if one_channel:
         return read_label(path)
@@ -166,11 +168,20 @@ def _values(path: Path) -> np.ndarray | None:
     return red if np.array_equal(red, green) and np.array_equal(red, blue) else None
 
 
-def _palette(path: Path) -> np.ndarray | None:
-    """uint8 [256, 3] of a palette image, black where its palette ends; None for others."""
+def _opened(path: Path) -> Image.Image:
     from PIL import Image
 
-    with Image.open(path) as image:
+    try:
+        return Image.open(path)
+    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error and others on damaged headers
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ValueError(f"{path}: corrupt or truncated mask: {error}") from error
+
+
+def _palette(path: Path) -> np.ndarray | None:
+    """uint8 [256, 3] of a palette image, black where its palette ends; None for others."""
+    with _opened(path) as image:
         listed = image.getpalette("RGB") if image.mode == "P" else None
     if listed is None:
         return None
