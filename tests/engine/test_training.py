@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -238,6 +239,29 @@ def test_no_worker_outlives_a_command_that_is_stopped(config_file: Path, tmp_pat
         (saved,) = tmp_path.glob("iter_*")
         assert f"interrupted: stopped after iteration {saved.name[5:]} of 100000" in messages
         load_checkpoint(saved).training_state()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="opens a terminal as Linux does")
+def test_a_closed_terminal_leaves_a_checkpoint(config_file: Path, tmp_path: Path) -> None:
+    words = ["--config", config_file, "--iters", 100000, "--log_iters", 1, "--save_dir", tmp_path / "run"]
+    code = (
+        "import fcntl, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0)\n"
+        "from paddle_mobileseg.cli import main; sys.exit(main())"
+    )
+    master, terminal = os.openpty()
+    command = [sys.executable, "-c", code, "train", *map(str, words)]
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, start_new_session=True) as process:
+        os.close(terminal)
+        while not list((tmp_path / "run").glob("log.jsonl")):
+            assert process.poll() is None, os.read(master, 10000)
+            os.set_blocking(master, False)
+            with contextlib.suppress(BlockingIOError):
+                os.read(master, 10000)
+            time.sleep(0.1)
+        os.close(master)
+        assert process.wait(120) == 130
+    (saved,) = (tmp_path / "run").glob("iter_*")
+    load_checkpoint(saved).training_state()
 
 
 def test_speed_and_time_left_are_of_the_steps_alone(
