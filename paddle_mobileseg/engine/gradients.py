@@ -18,6 +18,10 @@ def squared_norms(parameters: Sequence[Tensor]) -> np.ndarray:
 
     It is not finite where the gradient is not, or is beyond 1e19.
     """
+    if all(parameter.place.is_cpu_place() for parameter in parameters):  # several times faster than operators
+        flats = (None if each.grad is None else each.grad.numpy().ravel() for each in parameters)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.array([0.0 if flat is None else np.dot(flat, flat) for flat in flats], np.float64)
     squares = []
     with paddle.no_grad():
         for parameter in parameters:

@@ -202,7 +202,8 @@ def _validation_data(cfg: Config, **changes: Any) -> Any:
 
 def _described(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings for the record: scales and flip, and of the others what is used."""
-    described = {name: value for name, value in settings.items() if value not in (None, False, 1) or name == "flip"}
+    unused = {"flip_vertical": False, "window": None, "batch_size": 1}
+    described = {name: value for name, value in settings.items() if name not in unused or value != unused[name]}
     described["scales"] = list(settings["scales"])
     if (window := described.pop("window", None)) is not None:
         described |= {"crop_size": list(window.crop_wh), "stride": list(window.stride_wh)}
