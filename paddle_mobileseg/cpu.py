@@ -71,9 +71,20 @@ def keep_freed_memory() -> None:
     Paddle's CPU allocator asks malloc for every tensor; above 32 MB each one costs a system call and a page fault for
     every 4 kB, more than many operators themselves. Does nothing where the C library is another.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_freed_memory_back() -> None:
+    """Undo :func:`keep_freed_memory` for the rest of the process: for images so large that memory is short.
+
+    Freed tensors of different sizes leave gaps that the next ones do not fit into: the process grows by up to half of
+    what it needs.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_MAX, 65536)  # the defaults of glibc's manual
+        library.mallopt(_M_TRIM_THRESHOLD, 128 * 1024)
+        library.malloc_trim(0)

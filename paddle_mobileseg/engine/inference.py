@@ -12,7 +12,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from paddle_mobileseg.engine.memory import give_freed_memory_back
+from paddle_mobileseg.cpu import give_freed_memory_back
 from paddle_mobileseg.engine.upsampling import Axis, LogitMap, best_classes
 
 TransInfo = Sequence[tuple[str, tuple[int, int]]]

@@ -203,7 +203,7 @@ def test_overrides_by_the_sections_names(runtime: dict[str, Any], small: dict[st
         ("train.do_evl=True", "train_config.do_evl: unknown key 'do_evl'; did you mean 'do_eval'?"),
         ("train.save_dir=5", "train_config.save_dir is 5; expected the path of a folder"),
         ("train.do_eval=often", "train_config.do_eval is 'often'; expected true or false"),
-        ("test.is_slide=True", "test_config.is_slide is True: not supported yet"),
+        ("test.is_slide=True", "test_config.is_slide is True, which needs test_config.crop_size"),
         ("test.scale=0.5", "test_config.scale: unknown key 'scale'; did you mean 'scales'?"),
         ("test_config={}", "test and test_config are two names of one section; keep one of them"),
         ("train_config={}", "train and train_config are two names of one section; keep one of them"),

@@ -269,10 +269,6 @@ def test_other_keys_of_paddleseg_files_are_known(small: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        ("test_config", "is_slide", True),
-        ("test_config", "flip_vertical", True),
-        ("test_config", "auc_roc", True),
-        ("test_config", "custom_color", [0, 0, 0]),
         ("test_config", "precision", "fp16"),
         ("", "distill_loss", {"types": [{"type": "KLLoss"}], "coef": [3]}),
     ],
