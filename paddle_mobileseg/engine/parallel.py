@@ -248,6 +248,7 @@ def _average(tensors: list[Tensor], ranks: Ranks) -> None:
     try:
         paddle.distributed.all_reduce(flat)
     except RuntimeError as error:
+        _meet(ranks, "lost", None)  # names the process that does not come
         text = f"a process was lost while gradients were exchanged: {_first_line(error)}"
         raise PeerError(f"{text}; it has ended, or its machine or the network is down") from error
     flat.scale_(1.0 / ranks.count)

@@ -26,7 +26,7 @@ CASES: dict[str, dict[str, Any]] = {
     "average and evaluation": {"ema_decay": 0.9, "do_eval": True, "keep_checkpoint_max": 2},
     "workers": {"num_workers": 2, "keep_checkpoint_max": 2, "save_interval": 2},
 }
-KILLS = 14  # of each case; fewer where one comes to the end before
+KILLS = 12  # of each case
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +72,12 @@ def assert_same(undisturbed: Path, run: Path, iters: int = ITERS) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_kills_at_random_moments_leave_no_trace(config: Path, tmp_path: Path, case: str) -> None:
     children = killed_training(config, tmp_path / "killed", CASES[case], KILLS, seed=len(case))
-    assert sum(child["killed"] for child in children) >= 11
+    assert sum(child["killed"] for child in children) == KILLS
     for child in children:
         assert all(child["there"].values()), child  # no checkpoint in part is ever to be seen
     killed_training(config, tmp_path / "undisturbed", CASES[case], 0, 0)
-    assert_same(tmp_path / "undisturbed", tmp_path / "killed")
+    for run in tmp_path.glob("killed*"):
+        assert_same(tmp_path / "undisturbed", run)
 
 
 @pytest.mark.slow
