@@ -6,7 +6,7 @@ where training was interrupted. Errors come out in the calling process, for any 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,8 +98,10 @@ def train_batches(
     return ordered_map(_TrainBatch(dataset, batch_size, seed, start, rank, ranks), 0, count, num_workers)
 
 
-def eval_samples(dataset: Any, num_workers: int = 0) -> Generator[Batch, None, None]:
-    """All samples of a data set in order, one by one.
+def eval_samples(
+    dataset: Any, num_workers: int = 0, indices: Sequence[int] | None = None
+) -> Generator[Batch, None, None]:
+    """Samples of a data set, one by one: those with these indices, or all in order.
 
     Yields:
         ``img`` float32 [1, C, h, w]; ``label`` integers [H, W] at the original size (None without a label file);
@@ -109,7 +111,8 @@ def eval_samples(dataset: Any, num_workers: int = 0) -> Generator[Batch, None, N
         ValueError: a file that cannot be used (named).
         ChildProcessError: a worker died.
     """
-    return ordered_map(_EvalSample(dataset), 0, len(dataset), num_workers)
+    chosen = range(len(dataset)) if indices is None else indices
+    return ordered_map(_EvalSample(dataset, chosen), 0, len(chosen), num_workers)
 
 
 def draw_sample(dataset: Any, index: int, seed: int) -> dict[str, Any]:
@@ -158,11 +161,13 @@ class _TrainBatch:
 
 @dataclass(frozen=True)
 class _EvalSample:
-    """Index -> sample."""
+    """Position among the indices -> sample."""
 
     dataset: Any
+    indices: Sequence[int]
 
-    def __call__(self, index: int) -> Batch:
+    def __call__(self, position: int) -> Batch:
+        index = self.indices[position]
         sample = draw_sample(self.dataset, index, _sample_seed(0, 0, index))
         return {
             "img": sample["img"][None],

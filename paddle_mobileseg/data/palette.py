@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from paddle_mobileseg.files import atomic_path
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 VOID_COLOUR = (0, 0, 0)  # pixels without a class
 
@@ -152,17 +157,35 @@ def write_label_png(path: str | os.PathLike[str], labels: np.ndarray, palette: n
         ValueError: labels are not a map of 0..255.
         OSError: the file cannot be written.
     """
-    from PIL import Image
-
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.size == 0 or labels.min() < 0 or labels.max() > 255:
         raise ValueError(f"{path}: a palette PNG holds labels [H, W] from 0 to 255, but got {_describe(labels)}")
+    image = _palette_image(labels, palette)
+    with atomic_path(Path(path)) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def encode_label_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
+    """The content of the file that :func:`write_label_png` writes.
+
+    Raises:
+        ValueError: a class above 255.
+    """
+    if labels.max(initial=0) > 255:
+        raise ValueError(f"class {labels.max()} does not fit into a palette PNG, which holds 0 to 255")
+    content = io.BytesIO()
+    _palette_image(labels, palette).save(content, format="PNG")
+    return content.getvalue()
+
+
+def _palette_image(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
+    from PIL import Image
+
     colours = np.tile(np.array(VOID_COLOUR, dtype=np.uint8), (256, 1))
     colours[: len(palette)] = palette
     image = Image.fromarray(labels.astype(np.uint8))  # mode "L"; putpalette makes it "P"
     image.putpalette(colours.tobytes())
-    with atomic_path(Path(path)) as temporary:
-        image.save(temporary, format="PNG")
+    return image
 
 
 def _describe(labels: np.ndarray) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+# Of the files that are taken for images where a folder is searched.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 100_000_000  # larger images are refused: 300 MB as RGB
 
 # Only formats with a decoder inside Pillow: others (EPS, ...) would start external programs.

@@ -142,10 +142,12 @@ def save_checkpoint(
             paddle.save(training_state.arrays, str(temporary / TRAINING))
             (temporary / "samples").mkdir()
             content["samples"] = [_copy_samples(pair, temporary, number) for number, pair in enumerate(samples)]
-            content["sha256"] = {name: sha256(temporary / name) for name in (WEIGHTS, TRAINING)}
+            files = [path for path in temporary.rglob("*") if path.is_file()]
+            sums = {str(path.relative_to(temporary)): sha256(path) for path in files}
+            content["sha256"] = {name: sums[name] for name in (WEIGHTS, TRAINING)}
             write_json(temporary / MANIFEST, content)
-            files = sorted(path for path in temporary.rglob("*") if path.is_file())
-            write_text(temporary / SUMS, "".join(f"{sha256(f)}  {f.relative_to(temporary)}\n" for f in files))
+            sums[MANIFEST] = sha256(temporary / MANIFEST)
+            write_text(temporary / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
     except OSError as error:
         raise OSError(
             f"the checkpoint {folder} cannot be written: {error.strerror or error}. Earlier checkpoints are "

@@ -12,8 +12,7 @@ import numpy as np
 from paddle import nn
 
 from paddle_mobileseg.config import Config
-from paddle_mobileseg.data.loader import draw_sample
-from paddle_mobileseg.data.workers import ordered_map
+from paddle_mobileseg.data.loader import eval_samples
 from paddle_mobileseg.engine import parallel
 from paddle_mobileseg.engine.inference import SlidingWindow, infer_batch
 from paddle_mobileseg.engine.parallel import Ranks
@@ -157,13 +156,13 @@ def evaluate_labels(
     ranks = ranks or ALONE
     shares = Shares(len(dataset), batch_size, ranks)
     confusion = ConfusionMatrix(dataset.num_classes, dataset.ignore_index)
-    samples = ordered_map(_Reader(dataset, shares.indices), 0, len(shares.indices), num_workers)
+    samples = eval_samples(dataset, num_workers, shares.indices)
 
     def results() -> Iterator[None]:
         chunks = shares.chunks
         shown = progress(chunks, total=len(chunks), name="evaluate") if ranks.number == 0 else chunks
         for chunk in shown:
-            group = [next(samples) for _ in chunk]
+            group = [_labelled(next(samples)) for _ in chunk]
             for index, sample, labels in zip(chunk, group, label(group), strict=True):
                 try:
                     confusion.update(labels, sample["label"])
@@ -201,24 +200,10 @@ def eval_settings(cfg: Config) -> dict[str, Any]:
     return settings
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Position among some of a data set's images -> sample."""
-
-    dataset: Any
-    indices: list[int]
-
-    def __call__(self, position: int) -> dict[str, Any]:
-        index = self.indices[position]
-        sample = draw_sample(self.dataset, index, seed=index)
-        if sample.get("label") is None:
-            raise ValueError(f"{sample['file']} has no label to compare with; evaluate on labelled images")
-        return {
-            "img": sample["img"][None],
-            "label": sample["label"],
-            "trans_info": sample["trans_info"],
-            "file": sample["file"],
-        }
+def _labelled(sample: dict[str, Any]) -> dict[str, Any]:
+    if sample["label"] is None:
+        raise ValueError(f"{sample['file']} has no label to compare with; evaluate on labelled images")
+    return sample
 
 
 def _number(value: float) -> float | None:

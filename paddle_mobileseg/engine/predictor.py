@@ -14,17 +14,16 @@ import numpy as np
 from paddle import nn
 
 from paddle_mobileseg.data.file_lists import read_list
-from paddle_mobileseg.data.palette import overlay
+from paddle_mobileseg.data.palette import encode_label_png, overlay
 from paddle_mobileseg.data.preprocess import Preprocess, TransInfo
-from paddle_mobileseg.data.reading import read_image
+from paddle_mobileseg.data.reading import IMAGE_SUFFIXES, read_image
 from paddle_mobileseg.engine.inference import SlidingWindow, infer_batch
 from paddle_mobileseg.engine.parallel import Ranks
-from paddle_mobileseg.engine.pictures import Encoded, encode_jpeg, encode_label_png, write_all
+from paddle_mobileseg.engine.pictures import Encoded, encode_jpeg, write_all
 from paddle_mobileseg.engine.sharing import ALONE, Shares
 from paddle_mobileseg.files import make_output_folder
 from paddle_mobileseg.progress import progress
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LABELS, OVERLAYS = "pseudo_color_prediction", "added_prediction"
 
 

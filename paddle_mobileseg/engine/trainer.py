@@ -332,14 +332,6 @@ class Trainer:
         with parallel.shared_losses(self.ranks):
             return loss_parts(self.losses, logits, labels)
 
-    def compute_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The weighted sum of the losses on each of the network's logits.
-
-        Raises:
-            ValueError: a loss fails; the message names it.
-        """
-        return total(self._loss_parts(images, labels))
-
     @contextlib.contextmanager
     def evaluation_weights(self) -> Iterator[nn.Layer]:
         """The network with the weights that are evaluated and saved: averaged ones where there are any."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from paddle_mobileseg.data.importing.sources import IGNORED, natural_order
+import numpy as np
+
+from paddle_mobileseg.data.importing.sources import IGNORED, Item, Picture, Source, natural_order, part_of_name
 from paddle_mobileseg.suggestion import did_you_mean
 
 BACKGROUND = "background"
@@ -102,6 +106,24 @@ def distinct_names(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(row.name for row in rows if not row.is_ignored))
 
 
+class Outlined(Protocol):
+    """An image's objects, as a file of labels has them."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def part(self) -> str | None:
+        """As in :class:`Item`, where the file says it."""
+
+    def named(self) -> Iterable[tuple[str, str]]:
+        """The name of each object's class, and its place in the file."""
+
+    def draw(self, classes: ShapeClasses, picture: Picture) -> np.ndarray:
+        """As in :class:`Item`."""
+
+
 @dataclass(frozen=True)
 class ShapeClasses:
     """Classes of labels that are shapes on a background.
@@ -139,6 +161,36 @@ class ShapeClasses:
         if name in BACKGROUND_NAMES:
             return self.fill
         raise ValueError(f"{place}: {name!r} is not among the classes{did_you_mean(name, self.names)}")
+
+    def source(
+        self, images: Path, files: Sequence[str], outlined: Mapping[str, Outlined], without_image: list[str]
+    ) -> Source:
+        """What is imported of a folder of images whose objects are outlined.
+
+        Args:
+            images: the folder.
+            files: names of all images below it.
+            outlined: what there is about some of them.
+            without_image: as in :class:`Source`.
+
+        Raises:
+            ValueError: an object is of no class; before anything is written.
+        """
+        for name, place in (pair for each in outlined.values() for pair in each.named()):
+            self.index(name, place)
+        items = [
+            Item(
+                name,
+                images / name,
+                functools.partial(outlined[name].draw, self),
+                outlined[name].path,
+                outlined[name].part or part_of_name(name),
+            )
+            for name in files
+            if name in outlined
+        ]
+        without_label = [name for name in files if name not in outlined]
+        return Source(items, self.names, None, self.names, without_label, without_image)
 
 
 def check_count(names: Sequence[str]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,15 +14,13 @@ from paddle_mobileseg.data.importing import shapes
 from paddle_mobileseg.data.importing.class_table import Row, ShapeClasses
 from paddle_mobileseg.data.importing.records import points_of, read_json, shown, value_of
 from paddle_mobileseg.data.importing.sources import (
-    IMAGE_SUFFIXES,
     ImageNames,
-    Item,
     Picture,
     Source,
     find_files,
     part_called,
-    part_of_name,
 )
+from paddle_mobileseg.data.reading import IMAGE_SUFFIXES
 from paddle_mobileseg.progress import progress
 
 
@@ -63,6 +60,20 @@ class _Listed:
     part: str | None
     objects: list[_Object] = field(default_factory=list)
 
+    def named(self) -> Iterator[tuple[str, str]]:
+        return ((each.name, each.place) for each in self.objects)
+
+    def draw(self, classes: ShapeClasses, picture: Picture) -> np.ndarray:
+        size_hw = picture.size_hw
+        if self.size_hw is not None:
+            size_hw = picture.canvas_hw(*self.size_hw, f"{self.path}, {self.file_name}")
+        drawn = [(thing, thing.region(size_hw)) for thing in self.objects]
+        drawn.sort(key=lambda each: (not each[0].is_crowd, -each[1].area))
+        canvas = np.full(size_hw, classes.fill, dtype=np.uint8)
+        for thing, region in drawn:
+            region.paint(canvas, classes.index(thing.name, thing.place))
+        return canvas
+
 
 def is_coco(content: Any) -> bool:
     """Whether the content of a JSON file looks like COCO's (also its panoptic form, which is then refused)."""
@@ -97,21 +108,7 @@ def read_coco(images: Path, labels: Path, rows: Sequence[Row] = (), ignore_backg
             else:
                 listed[file] = image
     classes = ShapeClasses.of(rows or [Row(name) for name in categories], (), ignore_background)
-    for thing in (thing for image in listed.values() for thing in image.objects):
-        classes.index(thing.name, thing.place)  # refused before anything is written
-    items = [
-        Item(
-            name,
-            images / name,
-            functools.partial(_draw, listed[name], classes),
-            listed[name].path,
-            listed[name].part or part_of_name(name),
-        )
-        for name in files
-        if name in listed
-    ]
-    without_label = [name for name in files if name not in listed]
-    return Source(items, classes.names, None, classes.names, without_label, without_image)
+    return classes.source(images, files, listed, without_image)
 
 
 def _part(name: str) -> str | None:
@@ -181,15 +178,3 @@ def _polygon(values: Any, place: str) -> np.ndarray:
     if not isinstance(values, list) or len(values) < 6 or len(values) % 2:
         raise ValueError(f"{place}: a polygon is a list [x, y, x, y, ...] of at least 6 numbers, got {shown(values)}")
     return points_of([values[i : i + 2] for i in range(0, len(values), 2)], place)
-
-
-def _draw(image: _Listed, classes: ShapeClasses, picture: Picture) -> np.ndarray:
-    size_hw = picture.size_hw
-    if image.size_hw is not None:
-        size_hw = picture.canvas_hw(*image.size_hw, f"{image.path}, {image.file_name}")
-    drawn = [(thing, thing.region(size_hw)) for thing in image.objects]
-    drawn.sort(key=lambda each: (not each[0].is_crowd, -each[1].area))
-    canvas = np.full(size_hw, classes.fill, dtype=np.uint8)
-    for thing, region in drawn:
-        region.paint(canvas, classes.index(thing.name, thing.place))
-    return canvas

@@ -10,7 +10,8 @@ from paddle_mobileseg.data.importing.coco import is_coco, read_coco
 from paddle_mobileseg.data.importing.labelme import is_labelme, read_labelme
 from paddle_mobileseg.data.importing.masks import read_masks
 from paddle_mobileseg.data.importing.records import read_json
-from paddle_mobileseg.data.importing.sources import IMAGE_SUFFIXES, Source, find_files, first
+from paddle_mobileseg.data.importing.sources import Source, find_files, first
+from paddle_mobileseg.data.reading import IMAGE_SUFFIXES
 
 FORMATS = ("masks", "labelme", "coco")
 

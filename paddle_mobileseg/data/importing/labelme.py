@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,14 +15,12 @@ from paddle_mobileseg.data.importing import shapes
 from paddle_mobileseg.data.importing.class_table import Row, ShapeClasses
 from paddle_mobileseg.data.importing.records import points_of, read_json, value_of
 from paddle_mobileseg.data.importing.sources import (
-    IMAGE_SUFFIXES,
     ImageNames,
-    Item,
     Picture,
     Source,
     find_files,
-    part_of_name,
 )
+from paddle_mobileseg.data.reading import IMAGE_SUFFIXES
 from paddle_mobileseg.progress import progress
 
 # Shape type: how many points it has at least and at most.
@@ -56,6 +53,19 @@ class _Annotation:
     image: str
     size_hw: tuple[int, int] | None
     shapes: list[_Shape]
+    part: str | None = None
+
+    def named(self) -> Iterator[tuple[str, str]]:
+        return ((each.label, each.place) for each in self.shapes)
+
+    def draw(self, classes: ShapeClasses, picture: Picture) -> np.ndarray:
+        size_hw = picture.size_hw
+        if self.size_hw is not None:
+            size_hw = picture.canvas_hw(*self.size_hw, str(self.path))
+        canvas = np.full(size_hw, classes.fill, dtype=np.uint8)
+        for shape in self.shapes:
+            shape.region(size_hw).paint(canvas, classes.index(shape.label, shape.place))
+        return canvas
 
 
 def is_labelme(content: Any) -> bool:
@@ -92,21 +102,7 @@ def read_labelme(images: Path, labels: Path, rows: Sequence[Row] = (), ignore_ba
             annotations[image] = annotation
     found = {shape.label for annotation in annotations.values() for shape in annotation.shapes}
     classes = ShapeClasses.of(rows, found, ignore_background)
-    for shape in (shape for annotation in annotations.values() for shape in annotation.shapes):
-        classes.index(shape.label, shape.place)  # refused before anything is written
-    items = [
-        Item(
-            name,
-            images / name,
-            functools.partial(_draw, annotations[name], classes),
-            annotations[name].path,
-            part_of_name(name),
-        )
-        for name in files
-        if name in annotations
-    ]
-    without_label = [name for name in files if name not in annotations]
-    return Source(items, classes.names, None, classes.names, without_label, without_image)
+    return classes.source(images, files, annotations, without_image)
 
 
 def _read(path: Path) -> _Annotation:
@@ -158,13 +154,3 @@ def _read_mask(shape: dict[str, Any], points: np.ndarray, place: str) -> np.ndar
             return np.array(image.convert("L")) > 0
     except Exception as error:  # decoders raise errors of many kinds
         raise ValueError(f"{place}: its mask cannot be read: {error}") from error
-
-
-def _draw(annotation: _Annotation, classes: ShapeClasses, picture: Picture) -> np.ndarray:
-    size_hw = picture.size_hw
-    if annotation.size_hw is not None:
-        size_hw = picture.canvas_hw(*annotation.size_hw, str(annotation.path))
-    canvas = np.full(size_hw, classes.fill, dtype=np.uint8)
-    for shape in annotation.shapes:
-        shape.region(size_hw).paint(canvas, classes.index(shape.label, shape.place))
-    return canvas

@@ -14,7 +14,6 @@ from paddle_mobileseg.data.importing import mask_values
 from paddle_mobileseg.data.importing.class_table import BACKGROUND, Row, distinct_names, palette_of
 from paddle_mobileseg.data.importing.sources import (
     IGNORED,
-    IMAGE_SUFFIXES,
     Item,
     Picture,
     Source,
@@ -23,7 +22,7 @@ from paddle_mobileseg.data.importing.sources import (
     first,
     part_of_name,
 )
-from paddle_mobileseg.data.reading import read_image, read_label
+from paddle_mobileseg.data.reading import IMAGE_SUFFIXES, read_image, read_label
 from paddle_mobileseg.progress import progress
 
 if TYPE_CHECKING:

@@ -15,8 +15,6 @@ from paddle_mobileseg.data.reading import read_image
 IGNORED = 255
 """Label of pixels that neither train nor count."""
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-
 _ORIENTATION_TAG = 0x0112
 _UNLISTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and what is not UTF-8
 
