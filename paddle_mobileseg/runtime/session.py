@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -24,25 +24,43 @@ from paddle_mobileseg.runtime.bundle import load_bundle
 
 
 class Backend(Protocol):
-    """What runs a graph: made from its files and a number of threads."""
+    """What runs a graph.
 
-    def __init__(self, files: list[Path], threads: int) -> None: ...
+    Args:
+        files: those of the bundle that this backend runs; their hashes were checked.
+        threads: of the network's operators.
+        options: what only this backend knows, such as TensorRT's precision.
+    """
+
+    def __init__(self, files: list[Path], threads: int, **options: Any) -> None: ...
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """float32 NCHW, contiguous, of a size that the graph takes, to an array that later runs leave alone."""
         ...
 
 
-# Name: (package that must be installed, module here, class). A module is imported when its backend is asked for.
+class _Entry(NamedTuple):
+    module: str  # here; imported when the backend is asked for
+    class_name: str
+    files: str  # what `Bundle.backends` of the manifest calls the files that it runs
+    package: str | None  # that must be installed
+
+
 _BACKENDS = {
-    "onnxruntime": ("onnxruntime", "onnxruntime_backend", "OnnxRuntimeBackend"),
-    "paddle": ("paddle", "paddle_backend", "PaddleBackend"),
+    "onnxruntime": _Entry("onnxruntime_backend", "OnnxRuntimeBackend", "onnxruntime", "onnxruntime"),
+    "paddle": _Entry("paddle_backend", "PaddleBackend", "paddle", "paddle"),
+    "paddle-legacy": _Entry("paddle_backend", "PaddleBackend", "paddle-legacy", "paddle"),
 }
+BACKENDS = tuple(_BACKENDS)
 
 
 def available_backends() -> list[str]:
     """Names of the backends whose package is installed."""
-    return [name for name, (package, _, _) in _BACKENDS.items() if importlib.util.find_spec(package) is not None]
+    return [
+        name
+        for name, entry in _BACKENDS.items()
+        if entry.package is None or importlib.util.find_spec(entry.package) is not None
+    ]
 
 
 class Session:
@@ -50,8 +68,9 @@ class Session:
 
     Args:
         bundle_dir: the bundle's folder.
-        backend: ``"onnxruntime"`` or ``"paddle"``.
+        backend: one of :data:`BACKENDS`.
         threads: of the network's operators, at least 1.
+        options: of the backend; see its class.
 
     Attributes:
         bundle: the manifest.
@@ -64,17 +83,17 @@ class Session:
         ImportError: the backend's package is not installed.
     """
 
-    def __init__(self, bundle_dir: str | Path, backend: str = "onnxruntime", threads: int = 1) -> None:
+    def __init__(self, bundle_dir: str | Path, backend: str = "onnxruntime", threads: int = 1, **options: Any) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise ValueError(f"threads is {threads!r}; expected a whole number of at least 1")
         self.backend = backend
         self.threads = threads
         self.bundle = load_bundle(bundle_dir)
         runner_class = _backend_class(backend)
-        files = self.bundle.files_of(backend)
+        files = self.bundle.files_of(_BACKENDS[backend].files)
         self.bundle.verify(files)
         self._preprocess = Preprocess.from_transforms(self.bundle.deploy["transforms"])
-        self._runner = runner_class(files, threads)
+        self._runner = runner_class(files, threads, **options)
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Labels of one image.
@@ -159,12 +178,13 @@ def _restored(score: np.ndarray, trans_info: TransInfo) -> np.ndarray:
 def _backend_class(name: str) -> type[Backend]:
     if name not in _BACKENDS:
         raise ValueError(f"unknown backend {name!r}; expected one of {', '.join(_BACKENDS)}")
-    package, module, class_name = _BACKENDS[name]
-    if importlib.util.find_spec(package) is None:
+    entry = _BACKENDS[name]
+    if entry.package is not None and importlib.util.find_spec(entry.package) is None:
         raise ImportError(
-            f"backend {name!r} needs the package {package!r}, which is not installed; install it or use another backend"
+            f"backend {name!r} needs the package {entry.package!r}, which is not installed; "
+            "install it or use another backend"
         )
-    return getattr(importlib.import_module(f"paddle_mobileseg.runtime.{module}"), class_name)
+    return getattr(importlib.import_module(f"paddle_mobileseg.runtime.{entry.module}"), entry.class_name)
 
 
 def _check_input(x: Any, expected: list[int]) -> None:
