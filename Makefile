@@ -11,12 +11,12 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 REQUIREMENTS := requirements/run.txt requirements/dev.txt requirements/paddleseg.txt
 
-.PHONY: help setup test test-slow demo docs lint format types clean distclean
+.PHONY: help setup lite test test-slow demo docs lint format types clean distclean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-setup: $(READY)  ## make .venv with everything in pinned versions (done by the others when needed)
+setup: $(READY) lite  ## make .venv with everything in pinned versions (done by the others when needed)
 
 $(READY): $(REQUIREMENTS) setup.py
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
@@ -30,19 +30,23 @@ $(READY): $(REQUIREMENTS) setup.py
 	@touch $@
 	@echo "Set-up done"
 
-test: $(READY)  ## the tests (minutes)
+lite: $(READY)  ## Paddle Lite's converter and x86 runtime, in an environment of their own
+	@$(BIN)/mobileseg lite setup || echo "Going on without Paddle Lite: no .nb files are written or tested" >&2
+
+test: $(READY) lite  ## the tests (minutes)
 	$(BIN)/python -m pytest
 
-test-slow: $(READY)  ## the tests marked slow
+test-slow: $(READY) lite  ## the tests marked slow
 	$(BIN)/python -m pytest -m slow
 
-demo: $(READY)  ## train, evaluate, export, check and time PP-MobileSeg Tiny on synthetic scenes; ends with a report
+demo: $(READY) lite  ## train, evaluate, export, check and time PP-MobileSeg Tiny on synthetic scenes; ends with a report
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/demo.sh output/demo
 
-docs: $(READY)  ## write docs/reference again from the code
+docs: $(READY) lite  ## write docs/reference again from the code
 	@mkdir -p docs/reference
 	$(BIN)/mobileseg models --markdown > docs/reference/networks.md.new
 	@mv docs/reference/networks.md.new docs/reference/networks.md
+	$(BIN)/python benchmarks/backend_matrix.py --output docs/reference/backends.md
 
 lint: $(READY)  ## what continuous integration checks: rules and format
 	$(BIN)/ruff check .

@@ -25,6 +25,6 @@ run mobileseg scenes --output "$out/scenes" "${scenes[@]}"
 run "${launch[@]}" tools/train.py --config configs/quickstart/pp_mobileseg_tiny_scenes.yml \
     --data_root "$out/scenes" --save_dir "$out/run" --do_eval --use_vdl "${train[@]}"
 run mobileseg val --model_path "$out/run/best_model" --save_dir "$out/run"
-run mobileseg export --model_path "$out/run/best_model" --save_dir "$out/bundle" --output_op argmax --input_shape 1 3 360 480
+run mobileseg export --model_path "$out/run/best_model" --save_dir "$out/bundle" --output_op argmax --input_shape 1 3 360 480 --all
 run mobileseg benchmark --bundle "$out/bundle" --threads 1 2
 run mobileseg report --run "$out/run" --bundle "$out/bundle" --output "$out/report.html"

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,7 +22,10 @@ import cv2
 import numpy as np
 
 from paddle_mobileseg.data.preprocess import Preprocess, TransInfo
+from paddle_mobileseg.runtime import arm_runner, lite_environment, tensorrt_backend
 from paddle_mobileseg.runtime.bundle import load_bundle
+from paddle_mobileseg.runtime.graph_input import GraphInput
+from paddle_mobileseg.suggestion import did_you_mean
 
 
 class Backend(Protocol):
@@ -44,23 +49,37 @@ class _Entry(NamedTuple):
     class_name: str
     files: str  # what `Bundle.backends` of the manifest calls the files that it runs
     package: str | None  # that must be installed
+    available: Callable[[], bool] | None = None  # whether what it needs beside a package is here
 
 
 _BACKENDS = {
     "onnxruntime": _Entry("onnxruntime_backend", "OnnxRuntimeBackend", "onnxruntime", "onnxruntime"),
     "paddle": _Entry("paddle_backend", "PaddleBackend", "paddle", "paddle"),
     "paddle-legacy": _Entry("paddle_backend", "PaddleBackend", "paddle-legacy", "paddle"),
+    "lite": _Entry("lite_backend", "LiteBackend", "lite", None, lite_environment.available),
+    "lite-arm": _Entry("arm_runner", "ArmRunner", "lite-arm", None, arm_runner.available),
+    "tensorrt": _Entry("tensorrt_backend", "TensorRtBackend", "onnxruntime", None, tensorrt_backend.available),
+    "paddle-tensorrt": _Entry(
+        "paddle_tensorrt", "PaddleTensorRtBackend", "paddle", "paddle", tensorrt_backend.available_in_paddle
+    ),
+    "paddle-legacy-tensorrt": _Entry(
+        "paddle_tensorrt", "PaddleTensorRtBackend", "paddle-legacy", "paddle", tensorrt_backend.available_in_paddle
+    ),
 }
 BACKENDS = tuple(_BACKENDS)
+_MOST_THREADS = 256  # far more, and a runtime is busy with starting them
 
 
 def available_backends() -> list[str]:
-    """Names of the backends whose package is installed."""
-    return [
-        name
-        for name, entry in _BACKENDS.items()
-        if entry.package is None or importlib.util.find_spec(entry.package) is not None
-    ]
+    """Names of the backends that can run here: the package is installed; for Paddle Lite, the environment or the ARM
+    runner is there."""
+    return [name for name, entry in _BACKENDS.items() if _is_available(entry)]
+
+
+def _is_available(entry: _Entry) -> bool:
+    if entry.package is not None and importlib.util.find_spec(entry.package) is None:
+        return False
+    return entry.available is None or entry.available()
 
 
 class Session:
@@ -84,15 +103,16 @@ class Session:
     """
 
     def __init__(self, bundle_dir: str | Path, backend: str = "onnxruntime", threads: int = 1, **options: Any) -> None:
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise ValueError(f"threads is {threads!r}; expected a whole number of at least 1")
+        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= _MOST_THREADS:
+            raise ValueError(f"threads is {threads!r}; expected a whole number from 1 to {_MOST_THREADS}")
         self.backend = backend
         self.threads = threads
         self.bundle = load_bundle(bundle_dir)
-        runner_class = _backend_class(backend)
+        runner_class = backend_class(backend)
+        _check_options(backend, runner_class, options)
         files = self.bundle.files_of(_BACKENDS[backend].files)
         self.bundle.verify(files)
-        self._preprocess = Preprocess.from_transforms(self.bundle.deploy["transforms"])
+        self._input = GraphInput(self.bundle.deploy, self.bundle.about["input"])
         self._runner = runner_class(files, threads, **options)
 
     def run(self, image: np.ndarray) -> np.ndarray:
@@ -111,19 +131,19 @@ class Session:
         Raises:
             ValueError: another dtype or shape, or a size that the graph does not take.
         """
-        x, trans_info = self._preprocess(image)
-        batch = np.repeat(x[None], max(self.bundle.input_shape[0], 1), axis=0)
+        batch, trans_info = self._input(image)
         output = self.run_tensor(batch)[0]
         if output.ndim == 3:
             return restored_labels(output, trans_info, probabilities=self.bundle.output_op == "softmax")
-        labels = self._preprocess.restore(output.astype(np.int32, copy=False), trans_info)
+        labels = Preprocess.restore(output.astype(np.int32, copy=False), trans_info)
         return np.ascontiguousarray(labels)
 
     def run_tensor(self, x: np.ndarray) -> np.ndarray:
         """The graph's raw output.
 
         Args:
-            x: ``[N, C, H, W]`` float32, preprocessed, of the shape in the manifest (-1 there: any).
+            x: preprocessed, of the manifest's shape (-1 there: any): ``[N, 3, H, W]`` float32, or ``[N, H, W, 3]``
+                uint8 where the graph normalises.
 
         Returns:
             logits or probabilities ``[N, classes, H, W]`` float32, or labels ``[N, H, W]`` int32.
@@ -131,7 +151,7 @@ class Session:
         Raises:
             ValueError: another dtype or shape.
         """
-        _check_input(x, self.bundle.input_shape)
+        self._input.check(x)
         return self._runner.run(np.ascontiguousarray(x))
 
 
@@ -175,7 +195,13 @@ def _restored(score: np.ndarray, trans_info: TransInfo) -> np.ndarray:
     return score
 
 
-def _backend_class(name: str) -> type[Backend]:
+def backend_class(name: str) -> type[Backend]:
+    """The class behind a name of :data:`BACKENDS`.
+
+    Raises:
+        ValueError: unknown name.
+        ImportError: its package is not installed.
+    """
     if name not in _BACKENDS:
         raise ValueError(f"unknown backend {name!r}; expected one of {', '.join(_BACKENDS)}")
     entry = _BACKENDS[name]
@@ -187,11 +213,11 @@ def _backend_class(name: str) -> type[Backend]:
     return getattr(importlib.import_module(f"paddle_mobileseg.runtime.{entry.module}"), entry.class_name)
 
 
-def _check_input(x: Any, expected: list[int]) -> None:
-    shape = ", ".join("any" if n == -1 else str(n) for n in expected)
-    wanted = f"expected a float32 array [N, C, H, W] = [{shape}]"
-    if not isinstance(x, np.ndarray):
-        raise ValueError(f"{wanted}, but got {type(x).__name__}")
-    fits = x.ndim == 4 and all(n > 0 and want in (-1, n) for n, want in zip(x.shape, expected, strict=True))
-    if x.dtype != np.float32 or not fits:
-        raise ValueError(f"{wanted}, but got {x.dtype} {list(x.shape)}")
+def _check_options(backend: str, runner_class: type[Backend], options: dict[str, Any]) -> None:
+    known = list(inspect.signature(runner_class).parameters)[2:]  # behind files and threads
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise ValueError(
+            f"backend {backend!r} has no option {unknown[0]!r}{did_you_mean(unknown[0], known)}; it has "
+            f"{', '.join(known) or 'none'}"
+        )

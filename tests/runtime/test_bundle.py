@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from paddle_mobileseg.runtime import load_bundle
+from paddle_mobileseg.runtime.bundle import write_manifest
 
 
 def edit(folder: Path, section: str, **values: Any) -> None:
@@ -97,7 +99,10 @@ def test_damaged_manifest(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
-        ("Bundle", {"format": 2}, "has format 2; this version reads format 1"),
+        ("Bundle", {"format": 2}, "has format 2; this version reads format 1; update paddle_mobileseg"),
+        ("Bundle", {"format": 0}, "has format 0; this version reads format 1; export again"),
+        ("Bundle", {"format": True}, "has format True; this version reads format 1; export again"),
+        ("Bundle", {"format": ...}, "has format None; this version reads format 1; export again"),
         ("Bundle", {"palette": ..., "class_names": ...}, "Bundle has no class_names, palette"),
         ("Bundle", {"files": {"../x": {}}}, r"names the file '\.\./x'"),
         ("Bundle", {"backends": {"lite": ["model.nb"]}}, r"names 'model\.nb', which Bundle\.files lacks"),
@@ -111,3 +116,65 @@ def test_wrong_manifest(make_bundle: Any, section: str, values: dict[str, Any], 
     edit(folder, section, **values)
     with pytest.raises(ValueError, match=message):
         load_bundle(folder)
+
+
+def test_the_same_content_as_json(make_bundle: Any) -> None:
+    folder = make_bundle(transforms=[{"type": "Normalize", "mean": [0.5, 0.25, 1e-7]}])
+    content = json.loads((folder / "deploy.json").read_text(encoding="utf-8"))
+    assert content == yaml.safe_load((folder / "deploy.yaml").read_text(encoding="utf-8"))
+    assert list(content["Bundle"])[:2] == ["format", "network"]
+    assert content["Deploy"]["transforms"][0]["mean"] == [0.5, 0.25, 1e-7]
+
+
+def test_a_bundle_without_json_is_read(make_bundle: Any) -> None:
+    folder = make_bundle()
+    (folder / "deploy.json").unlink()
+    bundle = load_bundle(folder)
+    bundle.verify()
+    assert bundle.targets == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "where"),
+    [
+        ("Bundle", {"palette": [[0, 0, 0]] * 3}, "Bundle.palette"),
+        ("Bundle", {"new": 1}, "Bundle.new"),
+        ("Bundle", {"parity": ...}, "Bundle"),
+        ("Deploy", {"input_shape": [1, 3, -1, -1]}, "Deploy.input_shape"),
+    ],
+)
+def test_manifests_that_differ(make_bundle: Any, section: str, values: dict[str, Any], where: str) -> None:
+    folder = make_bundle()
+    edit(folder, section, **values)
+    with pytest.raises(ValueError, match=rf"deploy\.json and deploy\.yaml differ at {where}, so that one of them"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00", '{"Deploy": {}'])
+def test_damaged_json(make_bundle: Any, text: str) -> None:
+    folder = make_bundle()
+    (folder / "deploy.json").write_text(text)
+    with pytest.raises(ValueError, match=r"deploy\.json is damaged .*copy the bundle again"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"Deploy": 1, "Bundle": []}'])
+def test_json_of_something_else(make_bundle: Any, text: str) -> None:
+    folder = make_bundle()
+    (folder / "deploy.json").write_text(text)
+    with pytest.raises(ValueError, match=r"differ at Deploy, so"):
+        load_bundle(folder)
+
+
+def test_targets(make_bundle: Any) -> None:
+    folder = make_bundle()
+    bundle = load_bundle(folder)
+    targets = {"onnx": {"operators": 2, "seconds": 0.5, "tools": {"onnx": "1.17.0"}}}
+    write_manifest(folder, bundle.deploy, {**bundle.about, "targets": targets})
+    assert load_bundle(folder).targets == targets
+
+
+def test_numbers_that_json_lacks_are_not_written(make_bundle: Any) -> None:
+    bundle = load_bundle(make_bundle())
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_manifest(bundle.folder, bundle.deploy, {**bundle.about, "metrics": {"miou": float("nan")}})

@@ -151,10 +151,18 @@ def test_wrong_image(make_bundle: Any, image: Any) -> None:
         Session(make_bundle()).run(image)
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2"])
+@pytest.mark.parametrize("threads", [0, -1, 257, 1.0, True, "2"])
 def test_wrong_threads(make_bundle: Any, threads: Any) -> None:
-    with pytest.raises(ValueError, match="expected a whole number of at least 1"):
+    with pytest.raises(ValueError, match="expected a whole number from 1 to 256"):
         Session(make_bundle(), threads=threads)
+
+
+def test_options_are_those_of_the_backend(make_bundle: Any) -> None:
+    bundle = make_bundle()
+    with pytest.raises(ValueError, match="backend 'onnxruntime' has no option 'precision'; it has none"):
+        Session(bundle, precision="fp16")
+    with pytest.raises(ValueError, match="'tensorrt' has no option 'precison'.*did you mean 'precision'"):
+        Session(bundle, "tensorrt", precison="fp16")
 
 
 def test_unknown_backend(make_bundle: Any) -> None:
@@ -168,6 +176,9 @@ def test_backend_without_files(make_bundle: Any) -> None:
 
 
 def test_backend_that_is_not_installed(make_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOBILESEG_CACHE", "/nonexistent")
+    monkeypatch.delenv("MOBILESEG_LITE_PYTHON", raising=False)
+    monkeypatch.delenv("MOBILESEG_ARM_RUNNER", raising=False)
     assert available_backends() == ["onnxruntime", "paddle", "paddle-legacy"]
     monkeypatch.setattr(session_module.importlib.util, "find_spec", lambda name: None)
     assert available_backends() == []

@@ -1,0 +1,127 @@
+"""Paddle Inference with oneDNN gives what the network gives, and does without where oneDNN fails."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+paddle = pytest.importorskip("paddle", reason="the backend is Paddle's")
+from paddle import nn  # noqa: E402
+
+from paddle_mobileseg.export.legacy import save_legacy  # noqa: E402
+from paddle_mobileseg.export.static import GraphSpec, save_static  # noqa: E402
+from paddle_mobileseg.runtime import paddle_backend  # noqa: E402
+from paddle_mobileseg.runtime.paddle_backend import PaddleBackend  # noqa: E402
+
+
+class Upsampled(nn.Layer):
+    """Convolutions and an interpolation, with which Paddle 3.3.1's own oneDNN settings fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2D(3, 16, 3, stride=2, padding=1)
+        self.depthwise = nn.Conv2D(16, 16, 3, padding=1, groups=16)
+        self.head = nn.Conv2D(16, 5, 1)
+
+    def forward(self, x: Any) -> Any:
+        x = nn.functional.hardswish(self.depthwise(nn.functional.relu(self.stem(x))))
+        return nn.functional.interpolate(self.head(x), scale_factor=2, mode="bilinear")
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Layer:
+    paddle.seed(3)
+    network = Upsampled()
+    network.eval()
+    return network
+
+
+@pytest.fixture(scope="module")
+def files(network: nn.Layer, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("graph")
+    return [folder / name for name in save_static(network, folder, GraphSpec("none"))]
+
+
+def assert_right(runner: PaddleBackend, network: nn.Layer) -> None:
+    for size in [(32, 48), (64, 40)]:
+        x = np.random.default_rng(size[0]).normal(size=(2, 3, *size)).astype(np.float32)
+        with paddle.no_grad():
+            expected = network(paddle.to_tensor(x)).numpy()
+        np.testing.assert_allclose(runner.run(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+def test_with_and_without_onednn(
+    network: nn.Layer, files: list[Path], onednn: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    runner = PaddleBackend(files, 1, onednn=onednn)
+    assert_right(runner, network)
+    assert runner.onednn is onednn
+    assert not caplog.records
+
+
+def test_onednn_is_the_default(files: list[Path]) -> None:
+    assert PaddleBackend(files, 1).onednn is True
+
+
+def test_a_legacy_graph_runs_with_onednn(network: nn.Layer, tmp_path: Path) -> None:
+    names = save_legacy(network, tmp_path, GraphSpec("none").input_spec)
+    runner = PaddleBackend([tmp_path / name for name in names], 1)
+    assert_right(runner, network)
+    assert runner.onednn is True
+
+
+def test_without_onednn_where_it_fails_at_loading(
+    network: nn.Layer, files: list[Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    create = paddle.inference.create_predictor
+
+    def refuse(config: Any) -> Any:
+        if config.mkldnn_enabled():
+            raise RuntimeError("no such instruction")
+        return create(config)
+
+    monkeypatch.setattr(paddle_backend.paddle.inference, "create_predictor", refuse)
+    with caplog.at_level(logging.WARNING):
+        runner = PaddleBackend(files, 1)
+    assert_right(runner, network)
+    assert runner.onednn is False
+    assert [record.getMessage() for record in caplog.records] == [
+        "model.json runs without oneDNN, with which Paddle failed: no such instruction"
+    ]
+
+
+def test_without_onednn_where_it_fails_at_running(
+    network: nn.Layer, files: list[Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = PaddleBackend._run
+
+    def fail(self: PaddleBackend, x: np.ndarray) -> np.ndarray:
+        if self.onednn:
+            raise NotImplementedError("not support ArrayAttribute")
+        return run(self, x)
+
+    monkeypatch.setattr(PaddleBackend, "_run", fail)
+    runner = PaddleBackend(files, 1)
+    with caplog.at_level(logging.WARNING):
+        assert_right(runner, network)
+    assert runner.onednn is False
+    assert len(caplog.records) == 1
+    assert "not support ArrayAttribute" in caplog.text
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+def test_a_damaged_graph_is_refused(files: list[Path], tmp_path: Path, onednn: bool) -> None:
+    damaged = tmp_path / "model.json"
+    damaged.write_text(files[0].read_text()[:500], encoding="utf-8")
+    with pytest.raises(ValueError, match=r"Paddle Inference .* cannot load .*model\.json"):
+        PaddleBackend([damaged, files[1]], 1, onednn=onednn)
+
+
+def test_onednn_is_yes_or_no(files: list[Path]) -> None:
+    with pytest.raises(ValueError, match="onednn is 'no'; expected True or False"):
+        PaddleBackend(files, 1, onednn="no")  # type: ignore[arg-type]
