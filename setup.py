@@ -22,34 +22,38 @@ def read_text(name: str) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-# PaddleSeg is needed for training and is not in this list: its own pins (opencv-python<=4.6, built for NumPy 1)
-# would come with it. It is installed by `pip install --no-deps -r requirements/paddleseg.txt`; what it needs in
-# current versions is marked below.
+# What running a bundle needs, beside the runtime: `pip install paddle_mobileseg[onnxruntime]` on a device installs no
+# more.
 INSTALL_REQUIRES = [
     "numpy>=2",
     "opencv-python-headless>=4.10",
     "Pillow>=10",
     "pyyaml>=6",
     "tqdm>=4.60",
-    "jinja2>=3",
-    "matplotlib>=3.8",
-    # for PaddleSeg
-    "filelock>=3",
-    "prettytable>=3",
-    "requests>=2",
-    "scikit-learn>=1.5",
-    "scipy>=1.13",
-    "visualdl>=2.5.3",
-    # visualdl and PaddlePaddle import pkg_resources, which later versions lack
-    "setuptools>=70.1,<81",
 ]
 
 EXTRAS_REQUIRE = {
+    # Training, evaluation, export and the report; with `cpu` or `gpu`. PaddleSeg itself is not in this list: its own
+    # pins (opencv-python<=4.6, built for NumPy 1) would come with it. It is installed by `pip install --no-deps -r
+    # requirements/paddleseg.txt`; what it needs in current versions is marked below.
+    "train": [
+        "jinja2>=3",
+        "matplotlib>=3.8",
+        # for PaddleSeg
+        "filelock>=3",
+        "prettytable>=3",
+        "requests>=2",
+        "scikit-learn>=1.5",
+        "scipy>=1.13",
+        "visualdl>=2.5.3",
+        # visualdl and PaddlePaddle import pkg_resources, which later versions lack
+        "setuptools>=70.1,<81",
+    ],
     "cpu": ["paddlepaddle>=3.0,<4"],
     "gpu": ["paddlepaddle-gpu>=3.0,<4"],
-    "onnx": ["onnx>=1.16.1,<=1.17.0", "onnxruntime>=1.19", "paddle2onnx==2.1.0"],
-    # Paddle Lite has wheels for x86-64 and Python up to 3.10 only; elsewhere this extra installs nothing.
-    "lite": ['paddlelite==2.13rc0; python_version < "3.11" and platform_machine in "x86_64 AMD64"'],
+    "onnx": ["onnx>=1.16.1,<=1.17.0", "onnxruntime>=1.19", "paddle2onnx==2.1.0"],  # to export to it
+    "onnxruntime": ["onnxruntime>=1.19"],  # to run bundles
+    "tensorrt": ["tensorrt>=10", "cuda-python>=12.6", "onnxruntime>=1.19"],  # to run bundles
     "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "mypy>=1.11"],
 }
 

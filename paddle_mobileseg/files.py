@@ -84,6 +84,12 @@ def _dissolve(holder: Path, target: Path) -> None:
     shutil.rmtree(holder, ignore_errors=True)
 
 
+def cache_folder() -> Path:
+    """What is kept between runs (downloads, engines, Paddle Lite): ``MOBILESEG_CACHE``, else
+    ``~/.cache/paddle_mobileseg``."""
+    return Path(os.environ.get("MOBILESEG_CACHE") or Path.home() / ".cache" / "paddle_mobileseg")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 file atomically."""
     with atomic_path(path) as temporary:

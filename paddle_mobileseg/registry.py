@@ -159,7 +159,7 @@ def _paddleseg_managers() -> dict[str, Any]:
 
 def _paddleseg_folder() -> Path:
     """A folder for PaddleSeg in our cache, or a temporary one where that cannot be made."""
-    from paddle_mobileseg.weights.download import cache_folder
+    from paddle_mobileseg.files import cache_folder
 
     try:
         folder = cache_folder() / "paddleseg"

@@ -58,7 +58,9 @@ def test_mobileseg_command_is_the_main_function_of_cli() -> None:
 
 def test_extras_are_those_promised() -> None:
     metadata = importlib.metadata.metadata("paddle_mobileseg")
-    assert set(metadata.get_all("Provides-Extra") or []) == {"cpu", "gpu", "onnx", "lite", "dev"}
+    assert set(metadata.get_all("Provides-Extra") or []) == {
+        *("train", "cpu", "gpu", "onnx", "onnxruntime", "tensorrt", "dev"),
+    }
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -85,7 +87,7 @@ def test_pins_satisfy_what_the_package_requires(repository: Path, python: str) -
     for required in map(Requirement, importlib.metadata.requires("paddle_mobileseg") or []):
         in_extra = any(
             required.marker is not None and required.marker.evaluate({**environment, "extra": extra})
-            for extra in ("", "cpu", "onnx", "dev")
+            for extra in ("", "train", "cpu", "onnx", "onnxruntime", "dev")
         )
         if required.marker is None or in_extra:
             assert pins[required.name.lower()] in required.specifier, str(required)

@@ -9,8 +9,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from paddle_mobileseg.cli import catalogue, common, data, export, inference, training
+from paddle_mobileseg.cli import catalogue, common, data, doctor, export, infer, inference, lite, training
 from paddle_mobileseg.cli.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
+from paddle_mobileseg.cli.missing import error_text
 from paddle_mobileseg.cpu import import_paddle, keep_freed_memory, local_processes, use_all_cores
 
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, KeyError, OSError, ImportError, FloatingPointError) as error:
         if args.debug:
             raise
-        print(f"error: {error.args[0] if isinstance(error, KeyError) and error.args else error}", file=sys.stderr)
+        print(f"error: {error_text(error)}", file=sys.stderr)
         return EXIT_USER_ERROR
 
 
@@ -68,10 +69,13 @@ def _parser() -> argparse.ArgumentParser:
         inference.add_val,
         inference.add_predict,
         export.add_export,
+        infer.add_infer,
         export.add_benchmark,
         export.add_report,
         catalogue.add_models,
         catalogue.add_weights,
+        lite.add_lite,
+        doctor.add_doctor,
     ):
         add(commands)
     return parser

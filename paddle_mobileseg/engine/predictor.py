@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,76 +10,18 @@ import cv2
 import numpy as np
 from paddle import nn
 
-from paddle_mobileseg.data.file_lists import read_list
+from paddle_mobileseg.data.input_files import ImageFile, find_images, told
 from paddle_mobileseg.data.palette import encode_label_png, overlay
+from paddle_mobileseg.data.pictures import LABELS, OVERLAYS, Encoded, encode_jpeg, write_all
 from paddle_mobileseg.data.preprocess import Preprocess, TransInfo
-from paddle_mobileseg.data.reading import IMAGE_SUFFIXES, read_image
+from paddle_mobileseg.data.reading import read_image
 from paddle_mobileseg.engine.inference import SlidingWindow, infer_batch
 from paddle_mobileseg.engine.parallel import Ranks
-from paddle_mobileseg.engine.pictures import Encoded, encode_jpeg, write_all
 from paddle_mobileseg.engine.sharing import ALONE, Shares
 from paddle_mobileseg.files import make_output_folder
 from paddle_mobileseg.progress import progress
 
-LABELS, OVERLAYS = "pseudo_color_prediction", "added_prediction"
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """An image to predict on: where it is, and its name below the output folder (without suffix)."""
-
-    path: Path
-    name: str
-
-
-def find_images(source: str | Path) -> list[ImageFile]:
-    """The images that a path means.
-
-    Args:
-        source: an image file, a folder (searched with everything below it), or a ``.txt`` list with an image a line
-            (a data set's list with labels works too); relative lines are looked up beside the list.
-
-    Returns:
-        images with distinct names, none of which leads out of the output folder.
-
-    Raises:
-        FileNotFoundError: no such path.
-        ValueError: no image in it.
-    """
-    source = Path(source)
-    if not source.exists():
-        raise FileNotFoundError(f"there is no {source}; expected an image, a folder of images or a .txt list of images")
-    if source.is_dir():
-        paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-        found = [ImageFile(p, str(p.relative_to(source).with_suffix(""))) for p in paths]
-    elif source.suffix.lower() == ".txt":
-        listed = [Path(image) for image, _ in read_list(source, source.parent, needs_label=False)]
-        found = [ImageFile(path, _name_below(path, source.parent)) for path in listed]
-    else:
-        found = [ImageFile(source, source.stem)]
-    if not found:
-        raise ValueError(f"{source} has no image in it; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
-    return _distinct(found)
-
-
-def _name_below(path: Path, folder: Path) -> str:
-    """A file's path from a folder without suffix; of one outside of it, without the steps up."""
-    parts = [part for part in Path(os.path.relpath(path, folder)).parts if part != os.pardir]
-    return str(Path(*parts).with_suffix("")) if parts else "image"
-
-
-def _distinct(files: list[ImageFile]) -> list[ImageFile]:
-    """Give files of one name names of their own: with the suffix (``a_jpg``, ``a_png``), then with a number."""
-    counts = Counter(file.name for file in files)
-    taken: set[str] = set()
-    result = []
-    for file in files:
-        wanted = file.name + file.path.suffix.replace(".", "_") if counts[file.name] > 1 else file.name
-        numbered = (f"{wanted}_{number}" for number in itertools.count(2))
-        name = next(each for each in itertools.chain([wanted], numbered) if each not in taken)
-        taken.add(name)
-        result.append(ImageFile(file.path, name))
-    return result
+__all__ = ["LABELS", "OVERLAYS", "ImageFile", "find_images", "predict", "recoloured"]
 
 
 def predict(
@@ -169,26 +108,21 @@ def _predicted(
             tensor, trans_info = preprocess(image)
             ready.setdefault(tensor.shape, []).append((index, file, image, tensor, trans_info))
         except (OSError, ValueError, cv2.error) as error:
-            results.append(_Result(index, failure=_told(file, error)))
+            results.append(_Result(index, failure=told(file.path, error)))
     for group in ready.values():
         try:
             found = label(np.stack([tensor for *_, tensor, _ in group]), [info for *_, info in group])
         except ValueError as error:
-            results.extend(_Result(index, failure=_told(file, error)) for index, file, *_ in group)
+            results.extend(_Result(index, failure=told(file.path, error)) for index, file, *_ in group)
             continue
         for (index, file, image, *_), labels in zip(group, found, strict=True):
             try:
                 png, jpeg = encode_label_png(labels, palette), encode_jpeg(overlay(image, labels, palette))
             except (ValueError, cv2.error) as error:
-                results.append(_Result(index, failure=_told(file, error)))
+                results.append(_Result(index, failure=told(file.path, error)))
                 continue
             results.append(_Result(index, [(f"{LABELS}/{file.name}.png", png), (f"{OVERLAYS}/{file.name}.jpg", jpeg)]))
     return results
-
-
-def _told(file: ImageFile, error: Exception) -> str:
-    text = " ".join(str((isinstance(error, OSError) and error.strerror) or error).split())
-    return text if text.startswith(str(file.path)) else f"{file.path}: {text}"
 
 
 def recoloured(palette: np.ndarray, custom_color: Sequence[int]) -> np.ndarray:

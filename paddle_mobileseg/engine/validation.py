@@ -13,13 +13,13 @@ import numpy as np
 
 from paddle_mobileseg.config import Config, build
 from paddle_mobileseg.data.palette import encode_label_png
+from paddle_mobileseg.data.pictures import Encoded, encode_jpeg, write_all
 from paddle_mobileseg.data.reading import read_image
 from paddle_mobileseg.engine import parallel
 from paddle_mobileseg.engine.checkpoint import Checkpoint
 from paddle_mobileseg.engine.evaluator import Evaluation, eval_settings, evaluate, evaluate_labels
 from paddle_mobileseg.engine.opening import build_network
 from paddle_mobileseg.engine.parallel import Ranks
-from paddle_mobileseg.engine.pictures import Encoded, encode_jpeg, write_all
 from paddle_mobileseg.engine.sharing import ALONE
 from paddle_mobileseg.files import make_output_folder, sha256, write_json
 

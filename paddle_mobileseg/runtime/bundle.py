@@ -2,12 +2,13 @@
 
 ``deploy.yaml`` has PaddleSeg's section ``Deploy`` (files of the Paddle graph, transforms, output) and a section
 ``Bundle`` with all that a program needs beside the graph: classes and colours, layout and range of the input, size and
-SHA-256 of every file, figures of the parity check. Needs NumPy and PyYAML only, because devices that run a bundle have
-no Paddle.
+SHA-256 of every file, figures of the parity check. ``docs/reference/bundle.md`` has every key. ``deploy.json`` says the
+same for programs that read no YAML. Needs NumPy and PyYAML only, because devices that run a bundle have no Paddle.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from paddle_mobileseg.files import sha256
 
 FORMAT = 1
 MANIFEST = "deploy.yaml"
+MANIFEST_JSON = "deploy.json"
 GOLDEN = "golden.npz"
 
 # What a graph gives: logits, softmax over classes, labels of full interpolation, labels of valid interpolation.
@@ -64,6 +66,11 @@ class Bundle:
     def palette(self) -> np.ndarray:
         """``[C, 3]`` uint8 RGB."""
         return np.array(self.about["palette"], np.uint8)
+
+    @property
+    def targets(self) -> dict[str, dict[str, Any]]:
+        """How each format was written: operators, seconds, versions of the tools; empty in bundles older than that."""
+        return self.about.get("targets", {})
 
     def files_of(self, backend: str) -> list[Path]:
         """Paths of the graph files that a backend runs.
@@ -144,10 +151,16 @@ def describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, An
 
 
 def write_manifest(folder: Path, deploy: dict[str, Any], about: dict[str, Any]) -> None:
-    """Write ``deploy.yaml`` into a bundle that is being made; ``format`` is added."""
+    """Write ``deploy.yaml`` and ``deploy.json`` into a bundle that is being made; ``format`` is added.
+
+    Raises:
+        ValueError: a number that is not finite, which JSON does not have.
+    """
     content = {"Deploy": deploy, "Bundle": {"format": FORMAT, **about}}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    as_json = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
+    (folder / MANIFEST_JSON).write_text(as_json + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: str | Path) -> Any:
@@ -171,7 +184,8 @@ def load_bundle(folder: str | Path) -> Bundle:
 
     Raises:
         FileNotFoundError: no such folder, or no ``deploy.yaml`` in it.
-        ValueError: the manifest is damaged, of an unknown format, or names files outside the folder.
+        ValueError: the manifest is damaged, of an unknown format, names files outside the folder, or is not what
+            ``deploy.json`` says, where there is one.
     """
     folder = Path(folder)
     path = folder / MANIFEST
@@ -182,15 +196,44 @@ def load_bundle(folder: str | Path) -> Bundle:
             raise ValueError(
                 f"{path} has no section {section!r}, so it is no bundle of this project; export the checkpoint again"
             )
-        if section == "Bundle" and values.get("format") != FORMAT:
-            raise ValueError(
-                f"{path} has format {values.get('format')!r}; this version reads format {FORMAT}; export again"
-            )
+        if section == "Bundle":
+            _check_format(values.get("format"), path)
         if missing := [key for key in keys if key not in values]:
             raise ValueError(f"{path} is damaged: {section} has no {', '.join(missing)}; export again")
     bundle = Bundle(folder, content["Deploy"], content["Bundle"])
     _check_values(bundle, path)
+    _check_same_json(folder, content)
     return bundle
+
+
+def _check_format(found: Any, path: Path) -> None:
+    if found == FORMAT and not isinstance(found, bool):
+        return
+    newer = isinstance(found, int) and found > FORMAT
+    what_to_do = "update paddle_mobileseg, which is older than the bundle" if newer else "export again"
+    raise ValueError(f"{path} has format {found!r}; this version reads format {FORMAT}; {what_to_do}")
+
+
+def _check_same_json(folder: Path, content: dict[str, Any]) -> None:
+    """Programs without YAML read ``deploy.json``, which must not say anything else. Bundles of before have none."""
+    path = folder / MANIFEST_JSON
+    if not path.exists():
+        return
+    try:
+        other = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); copy the bundle again, or export again") from error
+    for section in ("Deploy", "Bundle"):
+        ours, theirs = content[section], other.get(section) if isinstance(other, dict) else None
+        if theirs == ours:
+            continue
+        named = theirs if isinstance(theirs, dict) else ours
+        changed = [key for key in ours if key not in named or named[key] != ours[key]]
+        where = f"{section}.{changed[0]}" if changed else section
+        raise ValueError(
+            f"{path} and {MANIFEST} differ at {where}, so that one of them was edited; copy the bundle again, or "
+            f"export again ({MANIFEST_JSON} is the same content for programs that read no YAML)"
+        )
 
 
 def _check_values(bundle: Bundle, path: Path) -> None:

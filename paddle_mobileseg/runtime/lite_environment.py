@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from paddle_mobileseg.files import write_json
+from paddle_mobileseg.files import cache_folder, write_json
 
 WHEEL = "2.13rc0"
 REQUIREMENT = f"paddlelite=={WHEEL}"  # requirements/lite.txt says the same
@@ -63,8 +63,7 @@ class LiteEnvironment:
 
 def default_folder() -> Path:
     """Where :func:`setup` makes the environment: in ``MOBILESEG_CACHE``, else in ``~/.cache/paddle_mobileseg``."""
-    cache = Path(os.environ.get("MOBILESEG_CACHE") or Path.home() / ".cache" / "paddle_mobileseg")
-    return cache / f"lite-{WHEEL}"
+    return cache_folder() / f"lite-{WHEEL}"
 
 
 def find() -> LiteEnvironment | None:

@@ -7,19 +7,18 @@ import fcntl
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paddle_mobileseg.files import atomic_path
+from paddle_mobileseg.files import atomic_path, cache_folder
 
 _LOGGER = logging.getLogger("paddle_mobileseg")
 
 
 def default_folder() -> Path:
     """``tensorrt`` in ``MOBILESEG_CACHE``, else in ``~/.cache/paddle_mobileseg``."""
-    return Path(os.environ.get("MOBILESEG_CACHE") or Path.home() / ".cache" / "paddle_mobileseg") / "tensorrt"
+    return cache_folder() / "tensorrt"
 
 
 class EngineCache:

@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from paddle_mobileseg.config import checks
+from paddle_mobileseg.files import cache_folder
 from paddle_mobileseg.suggestion import did_you_mean
-from paddle_mobileseg.weights.download import cache_folder, cached_path
+from paddle_mobileseg.weights.download import cached_path
 from paddle_mobileseg.weights.transfer import check_allowed
 
 CATALOG = Path(__file__).with_name("catalog.yml")

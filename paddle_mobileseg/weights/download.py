@@ -18,16 +18,11 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlparse
 
+from paddle_mobileseg.files import cache_folder, write_json
 from paddle_mobileseg.files import sha256 as sha256_of
-from paddle_mobileseg.files import write_json
 from paddle_mobileseg.weights import transfer
 
 _LOGGER = logging.getLogger("paddle_mobileseg")
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: ``MOBILESEG_CACHE``, else ``~/.cache/paddle_mobileseg``."""
-    return Path(os.environ.get("MOBILESEG_CACHE") or Path.home() / ".cache" / "paddle_mobileseg")
 
 
 def cached_path(url: str) -> Path:

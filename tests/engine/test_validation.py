@@ -190,6 +190,7 @@ def test_bundles_and_data_that_do_not_belong_together(
     ):
         status, _, error = run("val", "--bundle", bundle, *words)
         assert (status, message in error) == (1, True), error
+    (bundle / "deploy.json").unlink()
     manifest = bundle / "deploy.yaml"
     text = manifest.read_text()
     for old, new, message in (

@@ -9,6 +9,9 @@ import numpy as np
 
 from paddle_mobileseg.files import atomic_path
 
+# Folders below that of the results: label PNGs, and images under the colours.
+LABELS, OVERLAYS = "pseudo_color_prediction", "added_prediction"
+
 # What a file of a process's results is called below the output folder, and its content.
 Encoded = tuple[str, bytes]
 
