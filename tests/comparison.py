@@ -11,6 +11,7 @@ import paddle
 from paddle import Tensor, nn
 
 from paddle_mobileseg import registry
+from paddle_mobileseg.export.untrained import draw_weights
 
 Pair = tuple[nn.Layer, nn.Layer]
 
@@ -47,17 +48,7 @@ def give_random_weights(network: nn.Layer, seed: int, gain: float = 1.0) -> None
         gain: variance of a layer's output over that of its input. With 1 no map explodes, so that float32 compares
             well; above 1 the image counts more and biases less, so that labels have several classes.
     """
-    rng = np.random.default_rng(seed)
-    for name, tensor in network.state_dict().items():
-        shape = tuple(tensor.shape)
-        if len(shape) in (2, 4):  # of a linear layer [in, out] or a convolution [out, in, height, width]
-            fan_in = shape[0] if len(shape) == 2 else math.prod(shape[1:])
-            values = rng.normal(0, (gain / fan_in) ** 0.5, shape)
-        elif name.endswith(("weight", "_variance")):
-            values = rng.uniform(0.6, 1.4, shape)
-        else:
-            values = rng.normal(0, 0.3, shape)
-        tensor.set_value(values.astype(np.float32))
+    draw_weights(network, seed, gain)
 
 
 def image(size_hw: tuple[int, int], channels: int = 3, batch: int = 1, dtype: str = "float64") -> Tensor:

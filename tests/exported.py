@@ -10,7 +10,7 @@ from paddle import nn
 
 from paddle_mobileseg.export.onnx_convert import convert
 from paddle_mobileseg.export.parity import ParityMeter, Tolerance
-from paddle_mobileseg.export.static import DeployNetwork, save_static
+from paddle_mobileseg.export.static import DeployNetwork, GraphSpec, save_static
 from paddle_mobileseg.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from paddle_mobileseg.runtime.paddle_backend import PaddleBackend
 
@@ -19,7 +19,8 @@ Runner = PaddleBackend | OnnxRuntimeBackend
 
 def export(network: nn.Layer, folder: Path, output_op: str, shape: list[int]) -> PaddleBackend:
     """Write the static graph for images of ``shape`` [N, C, H, W] (-1 for any), and run it with Paddle Inference."""
-    save_static(network, folder, output_op, shape)
+    spec = GraphSpec(output_op, shape)
+    save_static(DeployNetwork(network, spec), folder, spec)
     return PaddleBackend([folder / "model.json", folder / "model.pdiparams"], 1)
 
 
@@ -40,7 +41,7 @@ def assert_as_the_network(
     runner: Runner, network: nn.Layer, output_op: str, size_hw: tuple[int, int], batch: int = 1
 ) -> None:
     """The exported graph gives what the network itself gives, which has at least two classes; for one or two images."""
-    reference = DeployNetwork(network, output_op)
+    reference = DeployNetwork(network, GraphSpec(output_op))
     reference.eval()
     x = np.concatenate([patches(*size_hw), -patches(*size_hw)][:batch])
     with paddle.no_grad():

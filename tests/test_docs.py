@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from paddle_mobileseg.runtime import lite_environment
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", *sorted(str(p.relative_to(REPOSITORY)) for p in (REPOSITORY / "docs").rglob("*.md"))]
 
@@ -21,7 +23,7 @@ SHORTER = (
     "val_dataset.transforms.0.target_size=[96,96] train_dataset.transforms.1.crop_size=[64,64]"
 )
 # Set-up and tests run elsewhere: `make test` runs this, CI runs `make setup`, `make test-slow` the whole demo.
-ELSEWHERE = ("make ", "source ", "pip ", "git ")
+ELSEWHERE = ("make ", "source ", "pip ", "git ", "apt-get ", "mobileseg lite setup")
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -43,13 +45,15 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder like the repository's root after a (quick) demo."""
     root = tmp_path_factory.mktemp("root") / "paddle_mobileseg"
     root.mkdir()
-    for name in ("benchmarks", "configs", "tools"):
+    for name in ("benchmarks", "configs", "deploy", "tools"):
         (root / name).symlink_to(REPOSITORY / name)
     shared = Path(os.environ.get("MOBILESEG_SHARED", REPOSITORY.parent / "shared"))
     if shared.is_dir():
         (root.parent / "shared").symlink_to(shared)
     run("tools/demo.sh output/demo --quick", root)
     monkeypatch = pytest.MonkeyPatch()
+    if (lite := lite_environment.find()) is not None:
+        monkeypatch.setenv("MOBILESEG_LITE_PYTHON", str(lite.python))
     monkeypatch.setenv("MOBILESEG_CACHE", str(root / "cache"))
     for name in ("mobileseg_mobilenetv3_cityscapes", "pp_mobileseg_tiny_ade20k"):
         put_into_cache(name)
@@ -87,7 +91,9 @@ def run(command: str, folder: Path) -> str:
 
 def follow(command: str, workplace: Path) -> None:
     """Run a command of a page, with less work where that can be said."""
-    if "benchmarks/" in command:
+    if "backend_matrix" in command:
+        command += " --networks topformer_tiny --formats paddle --size 64"
+    elif "benchmarks/" in command:
         command += " --turns 1 --size 64 64"
     trains = " train " in command or "tools/train.py" in command
     run(shorter(command) if trains else command, workplace)

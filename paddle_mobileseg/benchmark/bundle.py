@@ -82,5 +82,6 @@ def _table(measurements: Sequence[dict[str, Any]]) -> str:
         f"{m['first_ms']:>11.2f}"
         for m in measurements
     ]
-    height, width = measurements[0]["input_shape"][2:]
+    shape = measurements[0]["input_shape"]
+    height, width = shape[1:3] if shape[3] == 3 else shape[2:]  # bytes come as NHWC
     return "\n".join([*lines, f"input {width}x{height} (width x height), {measurements[0]['repeats']} repeats each"])

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from paddle_mobileseg.metrics.confusion import ConfusionMatrix
 from paddle_mobileseg.runtime.session import output_labels
 
 
@@ -42,31 +43,42 @@ class ParityMeter:
     Args:
         stage: the hop, such as ``"dynamic->onnxruntime"``.
         tolerance: for :meth:`result`; ``None`` only measures.
+        num_classes, ignore_index: for scores, where :meth:`add` gets the true labels.
     """
 
-    def __init__(self, stage: str, tolerance: Tolerance | None) -> None:
+    def __init__(
+        self, stage: str, tolerance: Tolerance | None, num_classes: int | None = None, ignore_index: int = 255
+    ) -> None:
         self.stage = stage
         self.tolerance = tolerance
+        self._scores = num_classes and [ConfusionMatrix(num_classes, ignore_index) for _ in range(2)]
+        self._labelled = 0
         self._images = self._pixels = self._equal = self._boundary = self._boundary_equal = self._values = 0
         self._max_diff = self._sum_diff = self._scale = 0.0
 
-    def add(self, reference: np.ndarray, candidate: np.ndarray) -> None:
+    def add(self, reference: np.ndarray, candidate: np.ndarray, truth: np.ndarray | None = None) -> None:
         """Count one image; a batch of copies of it counts as one.
 
         Args:
             reference: the network's output: float ``[N, C, H, W]`` or integer labels ``[N, H, W]``.
             candidate: the exported file's.
+            truth: the true labels ``[N, H, W]``, if they are known, for the change of IoU.
 
         Raises:
             ParityError: shapes or dtypes differ.
+            ValueError: true labels of another size, or out of range.
         """
         if reference.shape != candidate.shape or reference.dtype != candidate.dtype:
             raise ParityError(
                 f"{self.stage}: the exported file gives {candidate.dtype} {list(candidate.shape)}, "
                 f"but the network {reference.dtype} {list(reference.shape)}"
             )
-        expected = output_labels(reference)
-        equal = expected == output_labels(candidate)
+        expected, found = output_labels(reference), output_labels(candidate)
+        equal = expected == found
+        if truth is not None and self._scores:
+            self._labelled += 1
+            for scores, labels in zip(self._scores, (expected, found), strict=True):
+                scores.update(labels, truth)
         boundary = class_boundary(expected)
         self._images += 1
         self._pixels += equal.size
@@ -88,7 +100,9 @@ class ParityMeter:
             ``stage``; ``images``; ``label_agreement``, ``boundary_agreement`` (shares of pixels; ``None`` without any
             boundary); ``max_abs_diff``, ``mean_abs_diff`` (``None`` for labels); ``tolerance`` (least label agreement);
             ``max_abs_diff_limit`` (absolute; ``None`` for labels); ``passed``. Without a tolerance, ``tolerance``,
-            ``max_abs_diff_limit`` and ``passed`` are ``None``.
+            ``max_abs_diff_limit`` and ``passed`` are ``None``. Where true labels were given, also ``labelled_images``,
+            ``miou_change`` and ``iou_change`` (the file's less the network's; a list with ``None`` for classes that do
+            not occur).
 
         Raises:
             ValueError: nothing was added.
@@ -110,7 +124,24 @@ class ParityMeter:
             "passed": agreement >= self.tolerance.label_agreement and (limit is None or self._max_diff <= limit)
             if self.tolerance
             else None,
+            **self._iou_change(),
         }
+
+    def _iou_change(self) -> dict[str, Any]:
+        if not self._labelled or not self._scores:
+            return {}
+        before, after = (scores.scores() for scores in self._scores)
+        change = after.iou - before.iou
+        return {
+            "labelled_images": self._labelled,
+            "miou_change": _number(after.miou - before.miou),
+            "iou_change": [_number(each) for each in change],
+        }
+
+
+def _number(value: float) -> float | None:
+    """Rounded to what a table shows; ``None`` where undefined."""
+    return round(float(value), 6) if np.isfinite(value) else None
 
 
 def class_boundary(labels: np.ndarray) -> np.ndarray:

@@ -3,31 +3,109 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from paddle_mobileseg.data.transforms import Normalize
-from paddle_mobileseg.runtime.bundle import MANIFEST, OUTPUT_OPS
+from paddle_mobileseg.export.parity import Tolerance
+from paddle_mobileseg.export.static import INPUT_FORMATS, GraphSpec
+from paddle_mobileseg.runtime.bundle import MANIFEST, MANIFEST_JSON, OUTPUT_OPS
 
-# Format to write: backend that runs it, and with which it is proved.
-BACKEND_OF = {"paddle": "paddle", "onnx": "onnxruntime"}
+FORMATS = ("paddle", "paddle-legacy", "onnx", "lite-x86", "lite-arm")
+LITE_PRECISIONS = ("fp32", "fp16", "int8-weights", "int16-weights")
 
 _CHANGE_SIZE = ("Resize", "ResizeByLong", "ResizeByShort", "LimitLong", "Padding")
 # What other commands leave in a bundle's folder; it is about the bundle that is replaced.
 _LEFT_BY_OTHERS = {"latency.json"}
 
 
-def check_request(output_op: str, formats: Sequence[str]) -> None:
-    """Raises:
-    ValueError: unknown ``output_op`` or format, or no format.
+@dataclass(frozen=True)
+class Request:
+    """What to export.
+
+    Args:
+        output_op: what the graph gives: ``none`` (logits), ``softmax``, ``argmax`` or ``vim`` (int32 labels).
+        input_shape: [N, C, H, W] that the network gets, -1 or ``None`` for any; ``None`` as a whole: all but the
+            channels. With H and W fixed, images are resized to that size; otherwise they go through the
+            configuration's ``export.transforms`` or, without those, evaluation's transforms.
+        formats: some of :data:`FORMATS`.
+        input_format: ``float32`` (NCHW, normalised by the caller) or ``uint8`` (NHWC RGB, normalised by the graph).
+        resize_in_graph: with ``uint8`` and H and W fixed: the graph takes images of another size and resizes them.
+        image_size: [H, W] of those images; ``None`` for any.
+        lite_precision: one of :data:`LITE_PRECISIONS`: how Paddle Lite stores weights, or computes (fp16, ARM only).
+        tolerance: of parity.
+        arm_runner: command that runs ARM files, see :mod:`paddle_mobileseg.runtime.lite_backend`.
+        bisect: after a hop that failed, look for the first layer that differs.
+
+    Raises:
+        ValueError: an unknown name, or values that contradict each other.
     """
-    if output_op not in OUTPUT_OPS:
-        raise ValueError(f"output_op is {output_op!r}; expected one of {', '.join(OUTPUT_OPS)}")
-    unknown = [each for each in formats if each not in BACKEND_OF]
-    if isinstance(formats, str) or unknown or not formats:
-        raise ValueError(f"formats is {formats!r}; expected some of {', '.join(BACKEND_OF)}")
+
+    output_op: str = "argmax"
+    input_shape: Sequence[int | None] | None = None
+    formats: Sequence[str] = ("paddle", "onnx")
+    input_format: str = "float32"
+    resize_in_graph: bool = False
+    image_size: Sequence[int] | None = None
+    lite_precision: str = "fp32"
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    arm_runner: str | None = None
+    bisect: bool = False
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("output_op", OUTPUT_OPS),
+            ("input_format", INPUT_FORMATS),
+            ("lite_precision", LITE_PRECISIONS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")
+        unknown = [each for each in self.formats if each not in FORMATS]
+        if isinstance(self.formats, str) or unknown or not self.formats:
+            raise ValueError(f"formats is {self.formats!r}; expected some of {', '.join(FORMATS)}")
+        if self.resize_in_graph and (self.input_format != "uint8" or self.shape[2] == -1):
+            raise ValueError(
+                "resize_in_graph needs input_format 'uint8' and the network's height and width in input_shape"
+            )
+        if self.image_size is not None and not self.resize_in_graph:
+            raise ValueError("image_size is that of images which the graph resizes; add resize_in_graph")
+        if self.image_size is not None and (
+            len(self.image_size) != 2 or not all(type(n) is int and n > 0 for n in self.image_size)
+        ):
+            raise ValueError(f"image_size is {self.image_size!r}; expected [height, width], positive whole numbers")
+
+    @property
+    def shape(self) -> list[int]:
+        """[N, 3, H, W] that the network gets; -1 for any."""
+        return checked_shape(self.input_shape)
+
+    def graph(self, transforms: Sequence[dict[str, Any]]) -> tuple[GraphSpec, list[dict[str, Any]]]:
+        """The graph, and what is left to do before it.
+
+        Args:
+            transforms: that give what the network gets, see :func:`deploy_transforms`.
+
+        Raises:
+            ValueError: uint8 images, whose size would have to change after they were normalised.
+        """
+        if self.input_format == "float32":
+            return GraphSpec(self.output_op, self.shape), list(transforms)
+        kinds = [spec["type"] for spec in transforms]
+        if "Normalize" in kinds and any(kind in _CHANGE_SIZE for kind in kinds[kinds.index("Normalize") :]):
+            raise ValueError(
+                "the transforms change the image's size after Normalize, which a graph for uint8 images cannot do; put "
+                "Normalize last, or export with input_format 'float32'"
+            )
+        before = [spec for spec in transforms if spec["type"] != "Normalize"]
+        normalization = describe_normalization(transforms)["normalization"]
+        if not self.resize_in_graph:
+            return GraphSpec(self.output_op, self.shape, "uint8", normalization), before
+        batch, channels, *size_hw = self.shape
+        shape = [batch, channels, *(self.image_size or (-1, -1))]
+        return GraphSpec(self.output_op, shape, "uint8", normalization, size_hw), []
 
 
 def checked_shape(shape: Sequence[int | None] | None) -> list[int]:
@@ -114,6 +192,6 @@ def _bundle_files(manifest: Path) -> set[str]:
     """Names that a bundle's folder may hold; none if there is no readable manifest of ours."""
     try:
         files = yaml.safe_load(manifest.read_text(encoding="utf-8"))["Bundle"]["files"]
-        return {MANIFEST, *files, *_LEFT_BY_OTHERS}
+        return {MANIFEST, MANIFEST_JSON, *files, *_LEFT_BY_OTHERS}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
         return set()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import paddle
-import paddle.nn.functional as F
 from paddle import Tensor
+
+from paddle_mobileseg.layers.label_tail import interpolated_labels
 
 
 def valid_interpolate(logits: Tensor, size_hw: Sequence[int], align_corners: bool = False) -> Tensor:
@@ -32,9 +33,6 @@ def valid_interpolate(logits: Tensor, size_hw: Sequence[int], align_corners: boo
     best = logits.max(axis=1, keepdim=True)
     reach = (logits - best).max(axis=[2, 3]).max(axis=0)  # [C]: 0 where the class wins somewhere, negative elsewhere
     present = paddle.nonzero(reach >= paddle.zeros([num_classes], dtype=logits.dtype)).reshape([-1])
-    upsampled = F.interpolate(
-        paddle.gather(logits, present, axis=1), size=size_hw, mode="bilinear", align_corners=align_corners
-    )
-    winner = paddle.argmax(upsampled, axis=1, dtype="int64")
+    winner = interpolated_labels(paddle.gather(logits, present, axis=1), size_hw, align_corners, dtype="int64")
     labels = paddle.gather(present, winner.reshape([-1]), axis=0)
     return labels.reshape([-1, *size_hw]).astype("int32")

@@ -216,7 +216,7 @@ _MEANS = {"mIoU": "miou", "Pixel accuracy": "accuracy", "Kappa": "kappa", "Dice"
 
 def parity_rows(bundles: list[BundleFiles]) -> list[dict[str, Any]]:
     """A row for each stage of each bundle that was compared with the trained network."""
-    keys = ("label_agreement", "boundary_agreement", "max_abs_diff", "mean_abs_diff")
+    keys = ("label_agreement", "boundary_agreement", "max_abs_diff", "mean_abs_diff", "miou_change")
     return [
         {
             "bundle": bundle.folder.name,
@@ -368,7 +368,8 @@ def _macs_note(bundles: list[BundleFiles]) -> str:
 
 
 def _size_text(shape: Any) -> str:
-    """``640×480`` (width × height) of [N, C, H, W], with the batch if it is not 1."""
+    """``640×480`` (width × height) of [N, C, H, W] or, of bytes, [N, H, W, 3]; with the batch if it is not 1."""
     if not isinstance(shape, list) or len(shape) != 4:
         return "unknown size"
-    return f"{shape[3]}×{shape[2]}" + (f", batch {shape[0]}" if shape[0] != 1 else "")
+    height, width = shape[1:3] if shape[3] == 3 else shape[2:]
+    return f"{width}×{height}" + (f", batch {shape[0]}" if shape[0] != 1 else "")

@@ -1,38 +1,23 @@
-"""Every network gives in Paddle Inference and in ONNX Runtime what it gives itself."""
+"""Every network exported for any size gives what it gives itself; test_backends.py has one size on all backends."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import paddle
 import pytest
 from paddle import nn
 
 from paddle_mobileseg import networks
-from tests.comparison import give_random_weights
+from paddle_mobileseg.engine.opening import build_network
+from paddle_mobileseg.export.untrained import untrained_checkpoint
 from tests.contract.conftest import CLASSES
-from tests.exported import assert_as_the_network, export, export_both, patches
+from tests.exported import assert_as_the_network, export
 
 
 @pytest.fixture(scope="module")
 def exported(record: networks.Network) -> nn.Layer:
-    """Random weights; the batch norms' statistics are those of images, so that several classes come out."""
-    network = record.build(CLASSES)
-    give_random_weights(network, seed=0, gain=1.6)
-    for layer in network.sublayers():
-        if isinstance(layer, nn.BatchNorm2D):
-            layer._momentum = 0.0
-    network.train()
-    with paddle.no_grad():
-        network(paddle.to_tensor(np.concatenate([patches(160, 192), -patches(160, 192)])))
-    network.eval()
-    return network
-
-
-def test_logits_of_one_size_in_both_formats(exported: nn.Layer, tmp_path: Path) -> None:
-    for runner in export_both(exported, tmp_path, "none", [1, 3, 150, 203]):
-        assert_as_the_network(runner, exported, "none", (150, 203))
+    """Random weights with which several classes come out."""
+    return build_network(untrained_checkpoint(record.name, CLASSES))
 
 
 def test_labels_of_any_size_in_paddle_inference(exported: nn.Layer, tmp_path: Path) -> None:

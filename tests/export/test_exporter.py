@@ -13,7 +13,7 @@ import yaml
 from paddle import nn
 
 from paddle_mobileseg.data.reading import read_image
-from paddle_mobileseg.export import ConversionError, ParityError, Tolerance, exporter
+from paddle_mobileseg.export import ConversionError, ParityError, Tolerance, exporter, onnx_convert, proof
 from paddle_mobileseg.export.request import check_target, checked_shape, deploy_transforms, describe_normalization
 from paddle_mobileseg.runtime import Session, load_bundle
 
@@ -41,7 +41,7 @@ def test_dynamic_bundle(checkpoint: Any, network: nn.Layer, tmp_path: Path) -> N
     folder = tmp_path / "out" / "bundle"
     assert {path.name for path in folder.parent.iterdir()} == {"bundle"}  # no temporary folder is left
     names = {"model.json", "model.pdiparams", "model.onnx", "golden.npz", "config.yml"}
-    assert {path.name for path in folder.iterdir()} == {"deploy.yaml", *names}
+    assert {path.name for path in folder.iterdir()} == {"deploy.yaml", "deploy.json", *names}
 
     written = yaml.safe_load((folder / "deploy.yaml").read_text())
     assert written["Deploy"] == {
@@ -76,6 +76,7 @@ def test_dynamic_bundle(checkpoint: Any, network: nn.Layer, tmp_path: Path) -> N
         "dtype": "float32",
         "channel_order": "RGB",
         "size_hw": "dynamic",
+        "resize_hw": None,
         "range": [-2.5, 2.5],
         "normalization": {"scale": 255.0, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.5]},
     }
@@ -83,9 +84,10 @@ def test_dynamic_bundle(checkpoint: Any, network: nn.Layer, tmp_path: Path) -> N
     assert {
         name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         for name, data in contents(folder).items()
-        if name != "deploy.yaml"
+        if name not in ("deploy.yaml", "deploy.json")
     } == about["files"]
     assert [(row["stage"], row["images"], row["passed"]) for row in about["parity"]] == [
+        ("dynamic->folded", 2, True),
         ("dynamic->paddle", 2, True),
         ("dynamic->onnxruntime", 2, True),
         ("predict->paddle", 2, True),
@@ -110,7 +112,13 @@ def test_dynamic_bundle(checkpoint: Any, network: nn.Layer, tmp_path: Path) -> N
 @pytest.mark.parametrize("output_op", ["none", "softmax", "vim"])
 def test_fixed_size_resizes_images(checkpoint: Any, tmp_path: Path, output_op: str) -> None:
     bundle = export(checkpoint, tmp_path / "bundle", output_op=output_op, input_shape=[2, 3, 48, 64], formats=["onnx"])
-    assert {path.name for path in bundle.folder.iterdir()} == {"model.onnx", "golden.npz", "deploy.yaml", "config.yml"}
+    assert {path.name for path in bundle.folder.iterdir()} == {
+        "model.onnx",
+        "golden.npz",
+        "deploy.yaml",
+        "deploy.json",
+        "config.yml",
+    }
     assert "model" not in bundle.deploy
     assert bundle.deploy["transforms"] == [{"type": "Resize", "target_size": [64, 48]}, NORMALIZE]
     assert bundle.about["input"]["size_hw"] == [48, 64]
@@ -121,7 +129,7 @@ def test_fixed_size_resizes_images(checkpoint: Any, tmp_path: Path, output_op: s
         "vim": ("labels", "int32", [2, 48, 64]),
     }[output_op]
     assert bundle.about["output"] == {"kind": kind, "dtype": dtype, "shape": shape}
-    parity, whole = bundle.about["parity"]
+    _, parity, whole = bundle.about["parity"]
     assert (parity["max_abs_diff"] is None) == (output_op == "vim")
     session = Session(bundle.folder)
     check_whole(whole, checkpoint, session, output_op)
@@ -177,7 +185,7 @@ def test_transforms_for_export_take_the_place_of_evaluations(checkpoint: Any, tm
 def test_images_given_take_the_place_of_those_stored(checkpoint: Any, make_scene: Any, tmp_path: Path) -> None:
     images = [make_scene(seed, 40, 56) for seed in range(3)]
     bundle = export(checkpoint, tmp_path / "bundle", formats=["paddle"], calib_images=images)
-    assert [row["images"] for row in bundle.about["parity"]] == [3, 3]
+    assert [row["images"] for row in bundle.about["parity"]] == [3, 3, 3]
     assert bundle.golden()[0][0].shape == (1, 3, 40, 56)
 
 
@@ -196,17 +204,17 @@ def test_a_bundle_is_replaced_only_by_one_that_passed(
     (folder / "latency.json").write_text("{}")
     before = contents(folder)
 
-    run = exporter._run_dynamic
-    monkeypatch.setattr(exporter, "_run_dynamic", lambda network, x: 3 - run(network, x))
+    run = proof.run_dynamic
+    monkeypatch.setattr(proof, "run_dynamic", lambda network, x: 3 - run(network, x))
     with pytest.raises(ParityError) as caught:
         export(checkpoint, folder, formats=["paddle"])
     assert str(caught.value).startswith("dynamic->paddle: labels agree on ")
     assert str(caught.value).endswith(f"Nothing was written to {folder}.")
     assert contents(folder) == before
-    monkeypatch.setattr(exporter, "_run_dynamic", run)
+    monkeypatch.setattr(proof, "run_dynamic", run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(exporter.onnx_convert, "run_child", crash)
+        patch.setattr(onnx_convert, "run_child", crash)
         with pytest.raises(ConversionError, match="SIGABRT"):
             export(checkpoint, folder)
     assert contents(folder) == before
@@ -222,8 +230,8 @@ def crash(*_: Any) -> None:
 
 
 def test_tolerance_of_values_gates_too(checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = exporter._run_dynamic
-    monkeypatch.setattr(exporter, "_run_dynamic", lambda network, x: run(network, x) * 1.01)
+    run = proof.run_dynamic
+    monkeypatch.setattr(proof, "run_dynamic", lambda network, x: run(network, x) * 1.01)
     with pytest.raises(ParityError, match=r"labels agree on 100\.0000%.*Largest difference"):
         export(checkpoint, tmp_path / "bundle", output_op="none", formats=["paddle"])
     bundle = export(
@@ -236,9 +244,9 @@ def test_tolerance_of_values_gates_too(checkpoint: Any, tmp_path: Path, monkeypa
     ("arguments", "message"),
     [
         ({"output_op": "labels"}, "output_op is 'labels'; expected one of none, softmax, argmax, vim"),
-        ({"formats": ["paddle", "ncnn"]}, "expected some of paddle, onnx"),
-        ({"formats": []}, "expected some of paddle, onnx"),
-        ({"formats": "onnx"}, "expected some of paddle, onnx"),
+        ({"formats": ["paddle", "ncnn"]}, "expected some of paddle, paddle-legacy, onnx, lite-x86, lite-arm"),
+        ({"formats": []}, "expected some of paddle, paddle-legacy, onnx, lite-x86, lite-arm"),
+        ({"formats": "onnx"}, "expected some of paddle, paddle-legacy, onnx, lite-x86, lite-arm"),
         ({"input_shape": [1, 4, 32, 32]}, "expected 3 channels"),
         ({"calib_images": []}, "no images to prove the export on"),
         ({"calib_images": [np.zeros((8, 8, 4), np.uint8)]}, r"uint8 \[height, width, 3\]"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import resource
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -9,40 +11,29 @@ import pytest
 from paddle import nn
 
 from paddle_mobileseg.export import onnx_convert
-from paddle_mobileseg.export.onnx_child import drop_unused_nodes
-from paddle_mobileseg.export.onnx_convert import ConversionError, convert, run_child
-from paddle_mobileseg.export.static import save_static
+from paddle_mobileseg.export.onnx_child import drop_unused_nodes, simplified
+from paddle_mobileseg.export.onnx_convert import ConversionError, convert
+from paddle_mobileseg.export.static import DeployNetwork, GraphSpec, save_static
 from paddle_mobileseg.runtime.onnxruntime_backend import OnnxRuntimeBackend
 from paddle_mobileseg.runtime.paddle_backend import PaddleBackend
 
 
-@pytest.fixture
-def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a module for ``run_child`` that does what its argument says."""
-    source = """
-import os, signal, sys, time
-print("first line")
-print("last line of output")
-if sys.argv[1] == "abort":
-    print("terminate called after throwing an exception", file=sys.stderr, flush=True)
-    os.kill(os.getpid(), signal.SIGABRT)
-if sys.argv[1] == "raise":
-    raise RuntimeError("no converter for operator frobnicate")
-if sys.argv[1] == "sleep":
-    time.sleep(60)
-"""
-    (tmp_path / "pretended_converter.py").write_text(source)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return "pretended_converter"
-
-
 @pytest.mark.parametrize("output_op", ["none", "softmax", "argmax", "vim"])
 def test_one_file_for_several_sizes(network: nn.Layer, tmp_path: Path, output_op: str) -> None:
-    save_static(network, tmp_path, output_op, [-1, 3, -1, -1])
+    spec = GraphSpec(output_op, [-1, 3, -1, -1])
+    save_static(DeployNetwork(network, spec), tmp_path, spec)
     graph, weights, target = tmp_path / "model.json", tmp_path / "model.pdiparams", tmp_path / "model.onnx"
-    convert(graph, weights, target)
+    tools = convert(graph, weights, target)
+    assert tools == {
+        "opset": onnx_convert.OPSET,
+        **{name: metadata.version(name) for name in ("onnx", "paddle2onnx", "onnxruntime")},
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.onnx", "model.pdiparams"]
     model = onnx.load(target)
-    assert [entry.version for entry in model.opset_import if entry.domain == ""] == [onnx_convert.OPSET]
+    assert {node.op_type for node in model.graph.node}.isdisjoint(
+        ["If", "Loop", "Scan", "Identity", "Constant", "Dropout", "BatchNormalization", "RandomNormal", "RandomUniform"]
+    )
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", onnx_convert.OPSET)]
     used = {name for node in model.graph.node for name in node.input} | {output.name for output in model.graph.output}
     assert all(used.intersection(node.output) for node in model.graph.node)
     paddle_runner, onnx_runner = PaddleBackend([graph, weights], 1), OnnxRuntimeBackend([target], 1)
@@ -52,6 +43,22 @@ def test_one_file_for_several_sizes(network: nn.Layer, tmp_path: Path, output_op
         assert found.dtype == expected.dtype
         assert found.shape == expected.shape
         assert np.abs(found - expected).max() < 1e-4 if output_op in ("none", "softmax") else (found == expected).all()
+
+
+def test_simplified_computes_constants_and_keeps_the_result(tmp_path: Path) -> None:
+    make = onnx.helper.make_node
+    two, three = (onnx.helper.make_tensor(name, 1, [1], [value]) for name, value in (("two", 2.0), ("three", 3.0)))
+    nodes = [
+        make("Add", ["two", "three"], ["five"]),
+        make("Identity", ["x"], ["same"]),
+        make("Mul", ["same", "five"], ["y"]),
+    ]
+    values = [onnx.helper.make_tensor_value_info(name, 1, ["any"]) for name in "xy"]
+    graph = onnx.helper.make_graph(nodes, "g", values[:1], values[1:], [two, three])
+    result = simplified(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)]), tmp_path)
+    assert [node.op_type for node in result.graph.node] == ["Mul"]
+    assert [onnx.numpy_helper.to_array(each).tolist() for each in result.graph.initializer] == [[5.0]]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_drop_unused_nodes_keeps_what_outputs_depend_on() -> None:
@@ -68,31 +75,6 @@ def test_drop_unused_nodes_keeps_what_outputs_depend_on() -> None:
     assert [node.output[0] for node in graph.node] == ["a", "y"]
 
 
-def test_death_by_signal_is_a_clear_error(child: str) -> None:
-    with pytest.raises(ConversionError) as caught:
-        run_child(child, ["abort"], 30, "conversion of a")
-    message = str(caught.value)
-    assert message.startswith("conversion of a died of SIGABRT")
-    assert message.endswith("first line\n  last line of output\n  terminate called after throwing an exception")
-
-
-def test_an_exception_in_the_child_is_told_with_its_last_lines(child: str) -> None:
-    with pytest.raises(
-        ConversionError, match=r"failed \(exit status 1\)(.|\n)*RuntimeError: no converter for operator frob"
-    ):
-        run_child(child, ["raise"], 30, "conversion of a")
-
-
-def test_timeout(child: str) -> None:
-    with pytest.raises(ConversionError, match=r"was stopped after 0\.5 s"):
-        run_child(child, ["sleep"], 0.5, "conversion of a")
-
-
-def test_success_is_silent(child: str, capfd: pytest.CaptureFixture[str]) -> None:
-    run_child(child, ["nothing"], 30, "conversion of a")
-    assert capfd.readouterr() == ("", "")
-
-
 class AdaptivePooling(nn.Layer):
     """Dynamic sizes and adaptive pooling: paddle2onnx aborts on the pair."""
 
@@ -105,10 +87,45 @@ class AdaptivePooling(nn.Layer):
 
 
 def test_what_the_converter_refuses_is_told_in_its_words(tmp_path: Path) -> None:
-    save_static(AdaptivePooling(), tmp_path, "none", [-1, 3, -1, -1])
+    spec = GraphSpec("none", [-1, 3, -1, -1])
+    save_static(DeployNetwork(AdaptivePooling(), spec), tmp_path, spec)
     with pytest.raises(
         ConversionError, match=r"model\.json to ONNX died of SIGABRT(.|\n)*pool2d\] Adaptive only support"
     ):
+        convert(tmp_path / "model.json", tmp_path / "model.pdiparams", tmp_path / "model.onnx")
+
+
+def test_a_crash_leaves_the_file_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("model.json", "model.pdiparams", "model.onnx"):
+        (tmp_path / name).write_text("as it was")
+    with pytest.raises(ConversionError, match=r"conversion of model\.json to ONNX (failed|died)"):
+        convert(tmp_path / "model.json", tmp_path / "model.pdiparams", tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").read_text() == "as it was"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_too_little_time(network: nn.Layer, tmp_path: Path) -> None:
+    (tmp_path / "model.json").touch()
+    with pytest.raises(ConversionError, match=r"conversion of model\.json to ONNX was stopped after 0\.1 s"):
+        convert(tmp_path / "model.json", tmp_path / "model.json", tmp_path / "model.onnx", timeout_s=0.1)
+
+
+def test_no_space_for_the_file(network: nn.Layer, tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk: the same calls fail."""
+    spec = GraphSpec("none")
+    save_static(DeployNetwork(network, spec), tmp_path, spec)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(ConversionError, match=r"failed \(exit status 1\)(.|\n)*OSError: .*File too large"):
+            convert(tmp_path / "model.json", tmp_path / "model.pdiparams", tmp_path / "model.onnx")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.pdiparams"]
+
+
+def test_missing_graph(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"model\.json is missing"):
         convert(tmp_path / "model.json", tmp_path / "model.pdiparams", tmp_path / "model.onnx")
 
 

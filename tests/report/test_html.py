@@ -168,8 +168,8 @@ def test_samples(made) -> None:
 def test_tables(made) -> None:
     page = report(made)
     assert page.rows["parity"][1:] == [
-        ["dynamic → paddle", "passed", "100.00 %", "100.00 %", "0", "not measured", "0.999", "4", "bundle"],
-        ["dynamic → onnxruntime", "passed", "99.9987 %", "99.87 %", "3.1e-05", "not measured", "0.999", "4", "bundle"],
+        ["dynamic → paddle", "passed", "100.00 %", "100.00 %", "0", "not measured", "0.999", "–", "4", "bundle"],
+        ["dynamic → onnxruntime", "passed", "99.9987 %", "99.87 %", "3.1e-05", "not measured", "0.999", "–", "4", "bundle"],
     ]
     assert ["model.onnx", "6.200", "2a1b2c3d4e5f", "bundle"] in page.rows["files"]
     assert page.rows["latency"][1:] == [
@@ -182,12 +182,13 @@ def test_tables(made) -> None:
 def test_parity_that_was_only_measured(made) -> None:
     deploy = yaml.safe_load((made.bundle / "deploy.yaml").read_text())
     row = {**deploy["Bundle"]["parity"][0], "stage": "predict->paddle", "label_agreement": 0.98}
-    row.update(max_abs_diff=None, tolerance=None, passed=None)
+    row.update(max_abs_diff=None, tolerance=None, passed=None, miou_change=-0.00123)
     deploy["Bundle"]["parity"].append(row)
     (made.bundle / "deploy.yaml").write_text(yaml.safe_dump(deploy))
     page = report(made)
     assert page.rows["parity"][3] == [
-        *("predict → paddle", "no limit", "98.00 %", "100.00 %", "labels only", "labels only", "none", "4", "bundle")
+        *("predict → paddle", "no limit", "98.00 %", "100.00 %", "labels only", "labels only", "none", "-0.0012"),
+        *("4", "bundle"),
     ]
     assert "Parity failed" not in page.text("")
 

@@ -1,0 +1,66 @@
+"""Converters run in a child process, because what they cannot convert ends the process that they run in."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+_LAST_LINES = 8
+
+
+class ConversionError(ValueError):
+    """The converter refused the graph, crashed, or took too long."""
+
+
+def run(command: Sequence[str], timeout_s: float, what: str, environment: Mapping[str, str] | None = None) -> str:
+    """Run a command and turn its failure into an error.
+
+    Args:
+        what: the beginning of the message.
+        environment: environment variables; by default this process's.
+
+    Returns:
+        what it wrote to its output.
+
+    Raises:
+        ConversionError: it returned non-zero, was killed by a signal, was still running after ``timeout_s``, or could
+            not be started; with the last lines that it wrote.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConversionError(
+            f"{what} was stopped after {timeout_s:g} s; allow more time, or export without it"
+        ) from error
+    except OSError as error:
+        raise ConversionError(f"{what} could not start {command[0]}: {error.strerror or error}") from error
+    if done.returncode == 0:
+        return done.stdout
+    how = (
+        f"failed (exit status {done.returncode})"
+        if done.returncode > 0
+        else f"died of {_signal_name(-done.returncode)}"
+    )
+    raise ConversionError(f"{what} {how}. Its last words:\n  " + last_words(done.stdout + done.stderr))
+
+
+def last_words(text: str) -> str:
+    """The last lines that are not empty, indented by two."""
+    lines = [line for line in text.splitlines() if line.strip()][-_LAST_LINES:]
+    return "\n  ".join(lines or ["(none)"])
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,178 @@
+"""The proof of an export: the files just written against the trained network, hop by hop."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+
+from paddle_mobileseg.data.preprocess import Preprocess
+from paddle_mobileseg.engine.inference import infer_labels
+from paddle_mobileseg.export import bisect, parity
+from paddle_mobileseg.export.static import DeployNetwork
+from paddle_mobileseg.export.targets import TARGETS, Graphs, Target
+from paddle_mobileseg.layers import eval_mode
+from paddle_mobileseg.runtime.bundle import Bundle, load_bundle
+from paddle_mobileseg.runtime.graph_input import GraphInput
+from paddle_mobileseg.runtime.session import Session, backend_class
+
+_LOGGER = logging.getLogger("paddle_mobileseg")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What an export is proved on and with.
+
+    Attributes:
+        images: ``[H, W, 3]`` uint8 RGB.
+        truth: for each image its true labels ``[H, W]``, or ``None``.
+        transforms: of evaluation and prediction, at the size of the graph.
+        tolerance: of every hop.
+        arm_runner: command that runs ARM files; without it they are not run.
+        bisect: whether to look for the layer when a hop fails.
+    """
+
+    images: list[np.ndarray]
+    truth: list[np.ndarray | None]
+    transforms: list[dict[str, Any]]
+    tolerance: parity.Tolerance
+    arm_runner: str | None = None
+    bisect: bool = False
+
+
+def run_dynamic(reference: DeployNetwork, x: np.ndarray) -> np.ndarray:
+    """What the network itself gives for a graph's input.
+
+    Raises:
+        ValueError: it is not finite.
+    """
+    with paddle.no_grad(), eval_mode(reference):
+        output = reference(paddle.to_tensor(x)).numpy()
+    if not np.isfinite(output).all():
+        raise ValueError(
+            "the network's own output is not finite, so there is nothing to compare with; export another checkpoint"
+        )
+    return output
+
+
+def prove(
+    folder: Path, reference: DeployNetwork, graphs: Graphs, formats: Sequence[str], proof: Proof, hint: str
+) -> list[dict[str, Any]]:
+    """Compare what was written with the trained network.
+
+    ``dynamic->folded`` is what folding batch norms does; ``dynamic->BACKEND`` compares what a file gives for one input
+    with the trained network. ``predict->BACKEND`` goes from end to end: the labels of evaluation and prediction (with
+    the bundle's transforms) against those of :class:`Session`, at the images' own size. Both resize logits, so that the
+    same tolerance holds, except where the graph gives labels: those can only be resized as they are (nearest), which
+    moves boundaries whatever the graph's quality; it is measured.
+
+    Args:
+        folder: the bundle, with a manifest that lacks ``parity``.
+        reference: the trained network.
+        graphs: what the files were made from.
+        formats: names of :data:`TARGETS`.
+        proof: images and limits.
+        hint: the end of an error's message.
+
+    Returns:
+        the manifest's ``parity``.
+
+    Raises:
+        ParityError: naming the hop and, if asked for, the first layer that differs.
+    """
+    bundle = load_bundle(folder)
+    runners = _sessions(folder, formats, proof.arm_runner)
+    _LOGGER.info("comparing with the network on %d images: %s", len(proof.images), ", ".join(runners) or "the graph")
+    classes = (bundle.about["num_classes"], bundle.about["ignore_index"])
+    tolerance = proof.tolerance
+    folded = parity.ParityMeter("dynamic->folded", tolerance)
+    graph_meters = {name: parity.ParityMeter(f"dynamic->{name}", tolerance) for name in runners}
+    ends = {name: parity.ParityMeter(f"predict->{name}", _end_limit(bundle, proof), *classes) for name in runners}
+    prepare = GraphInput(bundle.deploy, bundle.about["input"])
+    network_input = Preprocess.from_transforms(proof.transforms)
+    for image, truth in zip(proof.images, proof.truth, strict=True):
+        batch, _ = prepare(image)
+        expected = run_dynamic(reference, batch)
+        folded.add(expected, run_dynamic(graphs.deploy, batch))
+        x, trans_info = network_input(image)
+        with eval_mode(reference.network):
+            labels = infer_labels(reference.network, x[None], trans_info)[None]
+        for name, session in runners.items():
+            graph_meters[name].add(expected, session.run_tensor(batch))
+            ends[name].add(labels, session.run(image)[None], None if truth is None else truth[None])
+    rows = [meter.result() for meter in (folded, *graph_meters.values(), *ends.values())]
+    _gate(rows, reference, graphs, prepare, proof, hint)
+    return rows
+
+
+def _sessions(folder: Path, formats: Sequence[str], arm_runner: str | None) -> dict[str, Session]:
+    """A session for each format that runs here, by the backend's name."""
+    sessions = {}
+    for name in formats:
+        backend = TARGETS[name].backend
+        if backend == "lite-arm":
+            if arm_runner is None:
+                continue
+            sessions[backend] = Session(folder, backend, os.cpu_count() or 1, arm_runner=arm_runner)
+        else:
+            sessions[backend] = Session(folder, backend, os.cpu_count() or 1)
+    return sessions
+
+
+def _end_limit(bundle: Bundle, proof: Proof) -> parity.Tolerance | None:
+    """The limit from end to end: none where labels are resized, see :func:`prove`."""
+    if bundle.deploy["output_dtype"] != "int32":
+        return proof.tolerance
+    network_input = Preprocess.from_transforms(proof.transforms)
+    for image in proof.images:
+        x, trans_info = network_input(image)
+        if any(step == "resize" and image.shape[:2] != x.shape[1:] for step, _ in trans_info):
+            return None
+    return proof.tolerance
+
+
+def _gate(
+    rows: list[dict[str, Any]],
+    reference: DeployNetwork,
+    graphs: Graphs,
+    prepare: GraphInput,
+    proof: Proof,
+    hint: str,
+) -> None:
+    """Raise for the first row that failed, naming the hop between two neighbours that moved the labels."""
+    failed = next((row for row in rows if row["passed"] is False), None)
+    if failed is None:
+        return
+    target = next((t for t in TARGETS.values() if failed["stage"] == f"dynamic->{t.backend}"), None)
+    said = [hint]
+    if target is not None:
+        batches = [prepare(image)[0] for image in proof.images]
+        said.insert(0, _hop(target, reference, graphs, batches, proof.tolerance))
+        if proof.bisect:
+            _LOGGER.info("looking for the first layer that differs")
+            options = {"arm_runner": proof.arm_runner} if target.backend == "lite-arm" else {}
+            said.insert(1, bisect.first_difference(graphs, target, batches[0], proof.tolerance, options))
+    parity.check(failed, " ".join(said))
+
+
+def _hop(
+    target: Target, reference: DeployNetwork, graphs: Graphs, batches: list[np.ndarray], tolerance: parity.Tolerance
+) -> str:
+    """Which step moved the labels: writing the Paddle graph, or what was made from it."""
+    source = "paddle" if target.source == "current" else "paddle-legacy"
+    if target.backend == source:
+        return f"The hop is folded->{source}: the static graph itself differs."
+    runner = backend_class(source)(getattr(graphs, target.source), os.cpu_count() or 1)
+    meter = parity.ParityMeter(f"dynamic->{source}", tolerance)
+    for batch in batches:
+        meter.add(run_dynamic(reference, batch), runner.run(batch))
+    row = meter.result()
+    if row["passed"]:
+        return f"The hop is {source}->{target.backend}: the static graph agrees ({row['label_agreement']:.4%})."
+    return f"The hop is folded->{source}: the static graph differs already ({row['label_agreement']:.4%})."
