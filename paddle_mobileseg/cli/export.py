@@ -61,9 +61,22 @@ def add_export(commands: Any) -> None:
 
 def _export(args: argparse.Namespace) -> None:
     from paddle_mobileseg.export import Tolerance, export_checkpoint
+    from paddle_mobileseg.export.request import Request
     from paddle_mobileseg.export.targets import TARGETS, unavailable
 
-    missing = unavailable() if args.every else {}
+    request: dict[str, Any] = {
+        "output_op": args.output_op,
+        "input_shape": args.input_shape,
+        "input_format": args.input_format,
+        "resize_in_graph": args.resize_in_graph,
+        "image_size": args.image_size,
+        "lite_precision": args.lite_precision,
+        "tolerance": Tolerance(label_agreement=args.tolerance),
+        "arm_runner": args.arm_runner,
+        "bisect": args.bisect,
+    }
+    missing = unavailable(Request(**request).graph_size[0] == -1) if args.every else {}
+    formats = [name for name in TARGETS if name not in missing] if args.every else args.formats
     images, labels = _calibration(args)
     bundle = export_checkpoint(
         _untrained(args) if args.network else open_checkpoint(args),
@@ -71,16 +84,8 @@ def _export(args: argparse.Namespace) -> None:
         calib_images=images,
         calib_labels=labels,
         command=args.command_line,
-        output_op=args.output_op,
-        input_shape=args.input_shape,
-        formats=[name for name in TARGETS if name not in missing] if args.every else args.formats,
-        input_format=args.input_format,
-        resize_in_graph=args.resize_in_graph,
-        image_size=args.image_size,
-        lite_precision=args.lite_precision,
-        tolerance=Tolerance(label_agreement=args.tolerance),
-        arm_runner=args.arm_runner,
-        bisect=args.bisect,
+        formats=formats,
+        **request,
     )
     print(bundle.summary())
     print(tables.plain(_target_rows(bundle, missing)))

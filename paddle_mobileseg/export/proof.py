@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Sequence
@@ -11,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import paddle
+from paddle import Tensor, nn
 
-from paddle_mobileseg.data.preprocess import Preprocess
+from paddle_mobileseg.data.preprocess import Preprocess, TransInfo
 from paddle_mobileseg.engine.inference import infer_labels
 from paddle_mobileseg.export import bisect, parity
-from paddle_mobileseg.export.static import DeployNetwork
+from paddle_mobileseg.export.static import DeployNetwork, GraphSpec
 from paddle_mobileseg.export.targets import TARGETS, Graphs, Target
 from paddle_mobileseg.layers import eval_mode
 from paddle_mobileseg.runtime.bundle import Bundle, load_bundle
@@ -46,8 +48,22 @@ class Proof:
     bisect: bool = False
 
 
+class Exact(DeployNetwork):
+    """The trained network computed in float64, what comes before it included as the graph does it.
+
+    Where its labels differ from the network's own in float32, rounding decides, and a file may decide either way.
+    """
+
+    def __init__(self, network: nn.Layer, spec: GraphSpec) -> None:
+        super().__init__(copy.deepcopy(network), spec)
+        self.network.to(dtype="float64")
+
+    def _prepared(self, x: Tensor) -> Tensor:
+        return super()._prepared(x).astype("float64")
+
+
 def run_dynamic(reference: DeployNetwork, x: np.ndarray) -> np.ndarray:
-    """What the network itself gives for a graph's input.
+    """What the network itself gives for a graph's input, in the graph's dtype.
 
     Raises:
         ValueError: it is not finite.
@@ -58,7 +74,23 @@ def run_dynamic(reference: DeployNetwork, x: np.ndarray) -> np.ndarray:
         raise ValueError(
             "the network's own output is not finite, so there is nothing to compare with; export another checkpoint"
         )
-    return output
+    return output.astype(reference.spec.output_dtype, copy=False)
+
+
+class _Hop:
+    """One row of the proof: a file against the trained network in float32 and, where rounding decides, in float64."""
+
+    def __init__(self, stage: str, *arguments: Any) -> None:
+        self.meters = {name: parity.ParityMeter(stage, *arguments) for name in ("float32", "float64")}
+
+    def add(self, expected: Sequence[np.ndarray], found: np.ndarray, truth: np.ndarray | None = None) -> None:
+        for meter, each in zip(self.meters.values(), expected, strict=True):
+            meter.add(each, found, truth)
+
+    def result(self) -> dict[str, Any]:
+        """With ``reference``: float32, or float64 if only that passed."""
+        results = [{**meter.result(), "reference": name} for name, meter in self.meters.items()]
+        return results[1] if results[0]["passed"] is False and results[1]["passed"] else results[0]
 
 
 def prove(
@@ -70,7 +102,8 @@ def prove(
     with the trained network. ``predict->BACKEND`` goes from end to end: the labels of evaluation and prediction (with
     the bundle's transforms) against those of :class:`Session`, at the images' own size. Both resize logits, so that the
     same tolerance holds, except where the graph gives labels: those can only be resized as they are (nearest), which
-    moves boundaries whatever the graph's quality; it is measured.
+    moves boundaries whatever the graph's quality; it is measured. The network is run in float32, as it was trained, and
+    in float64: a file passes if it gives the labels of either.
 
     Args:
         folder: the bundle, with a manifest that lacks ``parity``.
@@ -91,24 +124,30 @@ def prove(
     _LOGGER.info("comparing with the network on %d images: %s", len(proof.images), ", ".join(runners) or "the graph")
     classes = (bundle.about["num_classes"], bundle.about["ignore_index"])
     tolerance = proof.tolerance
-    folded = parity.ParityMeter("dynamic->folded", tolerance)
-    graph_meters = {name: parity.ParityMeter(f"dynamic->{name}", tolerance) for name in runners}
-    ends = {name: parity.ParityMeter(f"predict->{name}", _end_limit(bundle, proof), *classes) for name in runners}
+    exact = Exact(reference.network, reference.spec)
+    folded = _Hop("dynamic->folded", tolerance)
+    files = {name: _Hop(f"dynamic->{name}", tolerance) for name in runners}
+    ends = {name: _Hop(f"predict->{name}", _end_limit(bundle, proof), *classes) for name in runners}
     prepare = GraphInput(bundle.deploy, bundle.about["input"])
     network_input = Preprocess.from_transforms(proof.transforms)
     for image, truth in zip(proof.images, proof.truth, strict=True):
         batch, _ = prepare(image)
-        expected = run_dynamic(reference, batch)
+        expected = [run_dynamic(each, batch) for each in (reference, exact)]
         folded.add(expected, run_dynamic(graphs.deploy, batch))
-        x, trans_info = network_input(image)
-        with eval_mode(reference.network):
-            labels = infer_labels(reference.network, x[None], trans_info)[None]
+        labels = [_predicted(each.network, *network_input(image)) for each in (reference, exact)]
         for name, session in runners.items():
-            graph_meters[name].add(expected, session.run_tensor(batch))
+            files[name].add(expected, session.run_tensor(batch))
             ends[name].add(labels, session.run(image)[None], None if truth is None else truth[None])
-    rows = [meter.result() for meter in (folded, *graph_meters.values(), *ends.values())]
+    rows = [hop.result() for hop in (folded, *files.values(), *ends.values())]
     _gate(rows, reference, graphs, prepare, proof, hint)
     return rows
+
+
+def _predicted(network: nn.Layer, x: np.ndarray, trans_info: TransInfo) -> np.ndarray:
+    """What prediction says of an image, ``[1, H, W]``."""
+    dtype = str(next(iter(network.parameters())).dtype).removeprefix("paddle.")
+    with eval_mode(network):
+        return infer_labels(network, x[None].astype(dtype), trans_info)[None]
 
 
 def _sessions(folder: Path, formats: Sequence[str], arm_runner: str | None) -> dict[str, Session]:

@@ -15,6 +15,11 @@ from paddle_mobileseg.export.static import INPUT_FORMATS, GraphSpec
 from paddle_mobileseg.runtime.bundle import MANIFEST, MANIFEST_JSON, OUTPUT_OPS
 
 FORMATS = ("paddle", "paddle-legacy", "onnx", "lite-x86", "lite-arm")
+# In Paddle Lite 2.13 a network that is run at another size than its first gives wrong numbers or ends the process.
+NEEDS_SIZE = (
+    "Paddle Lite's files are for one size: give height and width in input_shape (1 3 H W) and, with resize_in_graph, "
+    "in image_size"
+)
 LITE_PRECISIONS = ("fp32", "fp16", "int8-weights", "int16-weights")
 
 _CHANGE_SIZE = ("Resize", "ResizeByLong", "ResizeByShort", "LimitLong", "Padding")
@@ -66,6 +71,8 @@ class Request:
         unknown = [each for each in self.formats if each not in FORMATS]
         if isinstance(self.formats, str) or unknown or not self.formats:
             raise ValueError(f"formats is {self.formats!r}; expected some of {', '.join(FORMATS)}")
+        if self.graph_size[0] == -1 and any(each.startswith("lite") for each in self.formats):
+            raise ValueError(NEEDS_SIZE)
         if self.resize_in_graph and (self.input_format != "uint8" or self.shape[2] == -1):
             raise ValueError(
                 "resize_in_graph needs input_format 'uint8' and the network's height and width in input_shape"
@@ -81,6 +88,13 @@ class Request:
     def shape(self) -> list[int]:
         """[N, 3, H, W] that the network gets; -1 for any."""
         return checked_shape(self.input_shape)
+
+    @property
+    def graph_size(self) -> list[int]:
+        """Height and width of the graph's input; -1 for any."""
+        if not self.resize_in_graph:
+            return self.shape[2:]
+        return list(self.image_size or (-1, -1))
 
     def graph(self, transforms: Sequence[dict[str, Any]]) -> tuple[GraphSpec, list[dict[str, Any]]]:
         """The graph, and what is left to do before it.
@@ -104,7 +118,7 @@ class Request:
         if not self.resize_in_graph:
             return GraphSpec(self.output_op, self.shape, "uint8", normalization), before
         batch, channels, *size_hw = self.shape
-        shape = [batch, channels, *(self.image_size or (-1, -1))]
+        shape = [batch, channels, *self.graph_size]
         return GraphSpec(self.output_op, shape, "uint8", normalization, size_hw), []
 
 

@@ -126,7 +126,8 @@ class DeployNetwork(nn.Layer):
             return labels(self.network.low_logits(x), x.shape[2:], getattr(self.network, "align_corners", False))
         logits = self.network(x)[0]
         if self.spec.output_op == "softmax":
-            return F.softmax(logits, axis=1)
+            # Paddle Lite on x86 does not subtract the maximum by itself, and overflows above 88.
+            return F.softmax(logits - logits.max(axis=1, keepdim=True), axis=1)
         if self.spec.output_op == "argmax":
             return paddle.argmax(logits, axis=1, dtype="int32")
         return logits
@@ -163,7 +164,7 @@ def save_static(deploy: DeployNetwork, folder: Path, spec: GraphSpec) -> list[st
     Returns:
         the names of the two files.
     """
-    with eval_mode(deploy):
+    with eval_mode(deploy), paddle.utils.unique_name.guard():  # the same file whatever was exported before
         static = paddle.jit.to_static(deploy, input_spec=[spec.input_spec], full_graph=True)
         try:
             paddle.jit.save(static, str(folder / Path(GRAPH).stem))

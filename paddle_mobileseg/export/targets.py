@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_mobileseg.export import legacy, lite_convert, onnx_convert, operators
+from paddle_mobileseg.export.request import NEEDS_SIZE
 from paddle_mobileseg.export.static import GRAPH, WEIGHTS, DeployNetwork, GraphSpec, save_static
 from paddle_mobileseg.runtime import lite_environment
 
@@ -162,9 +163,10 @@ TARGETS: dict[str, Target] = {
 }
 
 
-def unavailable() -> dict[str, str]:
-    """Targets that cannot be written on this machine, and why."""
-    return {name: why for name, target in TARGETS.items() if (why := target.missing())}
+def unavailable(open_size: bool = False) -> dict[str, str]:
+    """Targets that cannot be written on this machine, or for a graph that takes any size, and why."""
+    found = {name: NEEDS_SIZE for name in TARGETS if open_size and name.startswith("lite")}
+    return {**found, **{name: why for name, target in TARGETS.items() if (why := target.missing())}}
 
 
 def _paddle_version() -> str:

@@ -214,7 +214,7 @@ def test_a_bundle_is_replaced_only_by_one_that_passed(
     monkeypatch.setattr(proof, "run_dynamic", run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(onnx_convert, "run_child", crash)
+        patch.setattr(onnx_convert.child, "run", crash)
         with pytest.raises(ConversionError, match="SIGABRT"):
             export(checkpoint, folder)
     assert contents(folder) == before

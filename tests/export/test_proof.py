@@ -75,7 +75,7 @@ def test_the_converter_is_the_hop(checkpoint: Any, wrong_converter: None, tmp_pa
     message = str(caught.value)
     assert message.startswith("dynamic->onnxruntime: labels agree on ")
     assert "The hop is paddle->onnxruntime: the static graph agrees (100.0000%)." in message
-    assert "The first layer whose output differs is network.head (Conv2D), by " in message
+    assert "The first layer whose output differs is network.head (BiasedConvolution), by " in message
     assert "; the one before it, network.dropout, agrees." in message
 
 

@@ -169,7 +169,18 @@ def test_tables(made) -> None:
     page = report(made)
     assert page.rows["parity"][1:] == [
         ["dynamic → paddle", "passed", "100.00 %", "100.00 %", "0", "not measured", "0.999", "–", "4", "bundle"],
-        ["dynamic → onnxruntime", "passed", "99.9987 %", "99.87 %", "3.1e-05", "not measured", "0.999", "–", "4", "bundle"],
+        [
+            "dynamic → onnxruntime",
+            "passed",
+            "99.9987 %",
+            "99.87 %",
+            "3.1e-05",
+            "not measured",
+            "0.999",
+            "–",
+            "4",
+            "bundle",
+        ],
     ]
     assert ["model.onnx", "6.200", "2a1b2c3d4e5f", "bundle"] in page.rows["files"]
     assert page.rows["latency"][1:] == [

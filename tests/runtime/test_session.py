@@ -161,7 +161,7 @@ def test_options_are_those_of_the_backend(make_bundle: Any) -> None:
     bundle = make_bundle()
     with pytest.raises(ValueError, match="backend 'onnxruntime' has no option 'precision'; it has none"):
         Session(bundle, precision="fp16")
-    with pytest.raises(ValueError, match="'tensorrt' has no option 'precison'.*did you mean 'precision'"):
+    with pytest.raises(ValueError, match=r"'tensorrt' has no option 'precison'.*did you mean 'precision'"):
         Session(bundle, "tensorrt", precison="fp16")
 
 
