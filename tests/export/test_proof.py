@@ -95,7 +95,7 @@ def test_what_no_layer_does_is_said(
 
     monkeypatch.setattr(type(network), "low_logits", turned)
     with pytest.raises(
-        ParityError, match="All . layers give the same; what differs is done after the last one, network.head"
+        ParityError, match=r"All . layers give the same; what differs is done after the last one, network\.head"
     ):
         export_checkpoint(checkpoint, tmp_path / "bundle", formats=["paddle"], bisect=True)
 
