@@ -54,7 +54,7 @@ EXTRAS_REQUIRE = {
     "onnx": ["onnx>=1.16.1,<=1.17.0", "onnxruntime>=1.19", "paddle2onnx==2.1.0"],  # to export to it
     "onnxruntime": ["onnxruntime>=1.19"],  # to run bundles
     "tensorrt": ["tensorrt>=10", "cuda-python>=12.6", "onnxruntime>=1.19"],  # to run bundles
-    "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "mypy>=1.11"],
+    "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "mypy>=1.11", "openvino>=2024"],
 }
 
 setup(
