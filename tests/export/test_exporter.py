@@ -166,6 +166,28 @@ def check_whole(row: dict[str, Any], checkpoint: Any, session: Session, output_o
         assert equal >= 0.999
 
 
+def test_vim_is_only_measured_against_prediction(checkpoint: Any, tmp_path: Path) -> None:
+    bundle = export(checkpoint, tmp_path / "bundle", output_op="vim", formats=["paddle"])
+    rows = {row["stage"]: row for row in bundle.about["parity"]}
+    assert rows["dynamic->paddle"]["passed"] is True
+    assert (rows["predict->paddle"]["passed"], rows["predict->paddle"]["tolerance"]) == (None, None)
+
+
+def test_float64_decides_where_rounding_does(
+    checkpoint: Any, network: nn.Layer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 the network gives other labels than its files do, in float64 theirs."""
+    low_logits = type(network).low_logits
+
+    def imprecise(self: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
+        logits = low_logits(self, x)
+        return -logits if self is network and paddle.in_dynamic_mode() else logits
+
+    monkeypatch.setattr(type(network), "low_logits", imprecise)
+    bundle = export(checkpoint, tmp_path / "bundle", formats=["paddle"])
+    assert [(row["reference"], row["passed"]) for row in bundle.about["parity"]] == [("float64", True)] * 3
+
+
 def test_a_session_that_restores_wrongly_is_no_bundle(
     checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
