@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print(f"interrupted{': ' + str(error) if str(error) else ''}", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except (ValueError, KeyError, OSError, ImportError, FloatingPointError) as error:
+    except (ValueError, KeyError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         if args.debug:
             raise
         print(f"error: {error_text(error)}", file=sys.stderr)

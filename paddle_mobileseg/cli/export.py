@@ -61,6 +61,7 @@ def add_export(commands: Any) -> None:
 
 def _export(args: argparse.Namespace) -> None:
     from paddle_mobileseg.export import Tolerance, export_checkpoint
+    from paddle_mobileseg.export.exporter import size_in_network
     from paddle_mobileseg.export.request import Request
     from paddle_mobileseg.export.targets import TARGETS, unavailable
 
@@ -75,11 +76,15 @@ def _export(args: argparse.Namespace) -> None:
         "arm_runner": args.arm_runner,
         "bisect": args.bisect,
     }
-    missing = unavailable(Request(**request).graph_size[0] == -1) if args.every else {}
+    checkpoint = _untrained(args) if args.network else open_checkpoint(args)
+    if args.every and args.input_shape is None:
+        request["input_shape"] = [1, 3, *size_in_network(checkpoint)]
+        print(f"for one size, which Paddle Lite needs: --input_shape {' '.join(map(str, request['input_shape']))}")
+    missing = unavailable(Request(**request).is_open) if args.every else {}
     formats = [name for name in TARGETS if name not in missing] if args.every else args.formats
     images, labels = _calibration(args)
     bundle = export_checkpoint(
-        _untrained(args) if args.network else open_checkpoint(args),
+        checkpoint,
         args.save_dir,
         calib_images=images,
         calib_labels=labels,
@@ -116,24 +121,30 @@ def _calibration(args: argparse.Namespace) -> tuple[list[np.ndarray] | None, lis
     paths = [folder / f"{file.name}.png" for file in files]
     if not any(path.is_file() for path in paths):
         raise FileNotFoundError(f"there is no label for any image: expected files such as {paths[0]}")
-    return images, [read_label(path) if path.is_file() else None for path in paths]
+    labels = [read_label(path) if path.is_file() else None for path in paths]
+    for path, image, label in zip(paths, images, labels, strict=True):
+        if label is not None and label.shape != image.shape[:2]:
+            (height, width), (own_height, own_width) = label.shape, image.shape[:2]
+            raise ValueError(f"{path} is {width} x {height}, but its image is {own_width} x {own_height}")
+    return images, labels
 
 
 def _target_rows(bundle: Bundle, missing: Mapping[str, str]) -> list[tuple[str, ...]]:
     """A row for each file that a bundle holds for a runtime, and one for each that could not be written here."""
-    rows: list[tuple[str, ...]] = [("target", "file", "MB", "ops", "labels equal", "seconds", "")]
+    rows: list[tuple[str, ...]] = [("target", "file", "MB", "ops", "labels equal", "as predict", "seconds", "")]
     parity = {row["stage"]: row for row in bundle.about["parity"]}
     for name, entry in bundle.about["targets"].items():
-        row = parity.get(f"dynamic->{_backend(bundle, entry)}")
+        backend = _backend(bundle, entry)
+        row, end = (parity.get(f"{start}->{backend}") for start in ("dynamic", "predict"))
         for number, file in enumerate(entry["files"]):
             size = f"{bundle.about['files'][file]['bytes'] / 1e6:.2f}"
             if number:
-                rows.append(("", file, size, "", "", "", ""))
+                rows.append(("", file, size, "", "", "", "", ""))
                 continue
-            equal = "not run" if row is None else f"{row['label_agreement']:.4%}"
+            equal, whole = ("not run" if each is None else f"{each['label_agreement']:.4%}" for each in (row, end))
             said = "no ARM runner here; its operators were checked (--arm_runner runs it)" if row is None else ""
-            rows.append((name, file, size, str(entry["operators"]), equal, f"{entry['seconds']:.1f}", said))
-    return rows + [(name, "", "", "", "", "", f"not written: {why}") for name, why in missing.items()]
+            rows.append((name, file, size, str(entry["operators"]), equal, whole, f"{entry['seconds']:.1f}", said))
+    return rows + [(name, "", "", "", "", "", "", f"not written: {why}") for name, why in missing.items()]
 
 
 def _backend(bundle: Bundle, entry: dict[str, Any]) -> str:
@@ -144,7 +155,7 @@ def add_benchmark(commands: Any) -> None:
     parser = command(commands, "benchmark", _benchmark, "measure the latency of a bundle on this machine", False)
     parser.add_argument("--bundle", required=True, help="bundle folder")
     parser.add_argument("--output", help="JSON file to write (default: latency.json in the bundle)")
-    parser.add_argument("--backends", nargs="+", help="paddle, onnxruntime (default: every one that is installed)")
+    parser.add_argument("--backends", nargs="+", help="such as onnxruntime, lite (default: every one that works here)")
     parser.add_argument("--threads", nargs="+", type=int, default=[1], help="numbers of threads to measure with")
     parser.add_argument("--warmup", type=int, default=3, help="runs before the measured ones")
     parser.add_argument("--repeats", type=int, default=20, help="measured runs")

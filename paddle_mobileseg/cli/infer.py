@@ -55,15 +55,7 @@ def _session(args: argparse.Namespace) -> Any:
         options["device"] = args.device
     cores = re.match(r"\d+", os.environ["OMP_NUM_THREADS"])  # all, unless the user has set it; may be a list
     threads = args.threads if args.threads is not None else int(cores[0]) if cores else 1
-    try:
-        return Session(args.bundle, args.backend, threads, **options)
-    except TypeError as error:  # of the backend's constructor
-        if not options or "argument" not in str(error):
-            raise
-        raise ValueError(
-            f"the backend {args.backend} does not take {', '.join(map(repr, options))} ({error}); leave out --options "
-            "and --device, or see its class in paddle_mobileseg/runtime"
-        ) from error
+    return Session(args.bundle, args.backend, threads, **options)
 
 
 def backend_options(words: Sequence[str]) -> dict[str, Any]:

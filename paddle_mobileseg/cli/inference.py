@@ -25,7 +25,11 @@ def add_val(commands: Any) -> None:
     config_arguments(parser, required=False)
     parser.add_argument("--model_path", help=_MODEL_PATH)
     parser.add_argument("--bundle", help="evaluate this bundle, on the data of --config or of --model_path")
-    parser.add_argument("--backend", choices=("onnxruntime", "paddle"), help="what runs the bundle (onnxruntime)")
+    parser.add_argument(
+        "--backend",
+        choices=("onnxruntime", "paddle", "paddle-legacy", "lite"),
+        help="what runs the bundle (onnxruntime)",
+    )
     inference_arguments(parser, "aug_eval")
     parser.add_argument("--num_workers", type=int, help="processes that read images (0)")
     parser.add_argument("--save_dir", help="write val.json and a few predictions here")

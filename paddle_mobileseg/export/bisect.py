@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +59,14 @@ class UpToLayer(nn.Layer):
 
 
 def first_difference(
-    graphs: Graphs, target: Target, x: np.ndarray, tolerance: Tolerance, options: dict[str, Any]
+    graphs: Graphs, target: Target, batches: Sequence[np.ndarray], tolerance: Tolerance, options: dict[str, Any]
 ) -> str:
     """Search by halves: networks cut off behind a layer are written as the target is, run, and compared.
 
     Args:
         graphs: of the export that failed.
         target: whose file differs.
-        x: a graph's input for which it does.
+        batches: the graph's inputs.
         tolerance: ``max_abs_diff`` is what counts as a difference, as a share of the layer's largest value.
         options: of the target's backend.
 
@@ -75,14 +75,14 @@ def first_difference(
     """
     probe = UpToLayer(graphs.deploy, -1)
     with paddle.no_grad(), eval_mode(probe):
-        probe(paddle.to_tensor(x))
+        probe(paddle.to_tensor(batches[0]))
     names = list(probe.calls)
     low, high = 0, len(names)  # the first that differs is one of low..high; high stands for what follows all layers
     differences: dict[int, float] = {}
     while low < high:
         middle = (low + high) // 2
-        difference = _difference(UpToLayer(graphs.deploy, middle), graphs, target, x, options)
-        if difference > tolerance.max_abs_diff:
+        difference = _difference(UpToLayer(graphs.deploy, middle), graphs, target, batches, options)
+        if not difference <= tolerance.max_abs_diff:  # NaN differs
             differences[middle] = difference
             high = middle
         else:
@@ -97,16 +97,22 @@ def first_difference(
     )
 
 
-def _difference(probe: UpToLayer, graphs: Graphs, target: Target, x: np.ndarray, options: dict[str, Any]) -> float:
+def _difference(
+    probe: UpToLayer, graphs: Graphs, target: Target, batches: Sequence[np.ndarray], options: dict[str, Any]
+) -> float:
     """Largest difference of the target's output from the network's, as a share of the network's largest value."""
-    with paddle.no_grad(), eval_mode(probe):
-        expected = probe(paddle.to_tensor(x)).numpy()
+    differences = []
     with tempfile.TemporaryDirectory(prefix="mobileseg-bisect-") as work:
         folder = Path(work) / "file"
         folder.mkdir()
         written = target.write(Graphs(probe, graphs.spec, Path(work), graphs.lite_precision), folder)
         runner = backend_class(target.backend)([folder / name for name in written.files], 1, **options)
-        found = runner.run(x)
-    if found.shape != expected.shape:
-        return float("inf")
-    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-12))
+        for x in batches:
+            with paddle.no_grad(), eval_mode(probe):
+                expected = probe(paddle.to_tensor(x)).numpy()
+            found = runner.run(x)
+            if found.shape != expected.shape:
+                return float("inf")
+            scale = max(float(np.abs(expected).max()), 1e-12)
+            differences.append(np.abs(found.astype(np.float64) - expected).max() / scale)
+    return float(np.max(differences))

@@ -80,6 +80,7 @@ def export_checkpoint(
     full = deploy_transforms(_transforms(checkpoint), asked.shape)
     spec, transforms = asked.graph(full)
     images, truth = _images(checkpoint, calib_images, calib_labels)
+    _check_truth(truth, checkpoint)
     deploy = {
         **({"model": GRAPH, "params": WEIGHTS} if "paddle" in asked.formats else {}),
         "transforms": transforms,
@@ -148,6 +149,16 @@ def _read_truth(checkpoint: Checkpoint, path: Path) -> np.ndarray | None:
     return label if not counted.size or counted.max() < checkpoint.config.num_classes else None
 
 
+def _check_truth(truth: list[np.ndarray | None], checkpoint: Checkpoint) -> None:
+    for number, label in enumerate(truth):
+        counted = np.array(0) if label is None else label[label != checkpoint.ignore_index]
+        if counted.size and not 0 <= counted.min() <= counted.max() < checkpoint.config.num_classes:
+            raise ValueError(
+                f"label {number} of the calibration images has the value {counted.max()}; expected 0 to "
+                f"{checkpoint.config.num_classes - 1}, or {checkpoint.ignore_index} for what does not count"
+            )
+
+
 def _write_bundle(
     folder: Path,
     checkpoint: Checkpoint,
@@ -196,7 +207,7 @@ def _describe(
     num_classes = checkpoint.config.num_classes
     labels = spec.output_dtype == "int32"
     fixed = spec.network_hw[0] != -1
-    size_hw = spec.network_hw if fixed else _size_in_network(transforms, image)
+    size_hw = spec.network_hw if fixed else _size_of(transforms, image)
     num_parameters, macs = count(network, size_hw)
     return {
         "network": checkpoint.config.model["type"],
@@ -232,6 +243,11 @@ def _describe(
     }
 
 
-def _size_in_network(transforms: list[dict[str, Any]], image: np.ndarray) -> list[int]:
+def size_in_network(checkpoint: Checkpoint) -> list[int]:
+    """Height and width that the network gets of the first image stored with a checkpoint, or drawn."""
+    return _size_of(_transforms(checkpoint), _images(checkpoint, None, None)[0][0])
+
+
+def _size_of(transforms: list[dict[str, Any]], image: np.ndarray) -> list[int]:
     """Height and width that the network gets of an image."""
     return list(Preprocess.from_transforms(transforms)(image)[0].shape[1:])

@@ -1,4 +1,4 @@
-"""What :mod:`paddle_mobileseg.export.onnx_convert` runs in a child process: convert, simplify, check, save."""
+"""What :mod:`paddle_mobileseg.export.onnx_convert` runs in a child process: convert, simplify, fold, check, save."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import onnx
 import onnxruntime
 import paddle
 import paddle2onnx
+
+from paddle_mobileseg.export.onnx_rewrite import fold_channels
 
 _CONTROL_FLOW = {"If", "Loop", "Scan"}
 
@@ -28,7 +30,8 @@ def main(graph: str, weights: str, target: str, opset: str) -> None:
     )
     model = onnx.load_model_from_string(converted)
     drop_unused_nodes(model.graph)
-    model = simplified(model, Path(target).parent)
+    model = fold_channels(simplified(model, Path(target).parent))
+    drop_unused_nodes(model.graph)
     found = sorted({node.op_type for node in model.graph.node} & _CONTROL_FLOW)
     if found:
         raise RuntimeError(f"the ONNX graph has control flow ({', '.join(found)}), which other runtimes refuse")
@@ -64,7 +67,7 @@ def simplified(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 
 
 def drop_unused_nodes(graph: onnx.GraphProto) -> None:
-    """Remove nodes that no output depends on; paddle2onnx leaves hundreds of constants, and runtimes warn of each."""
+    """Remove nodes and weights that no output depends on; paddle2onnx leaves hundreds, and runtimes warn of each."""
     needed = {output.name for output in graph.output}
     kept = []
     for node in reversed(graph.node):  # nodes come in the order of computation
@@ -73,6 +76,9 @@ def drop_unused_nodes(graph: onnx.GraphProto) -> None:
             needed.update(node.input)
     del graph.node[:]
     graph.node.extend(reversed(kept))
+    weights = [each for each in graph.initializer if each.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
 
 
 if __name__ == "__main__":

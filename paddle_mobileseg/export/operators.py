@@ -146,7 +146,7 @@ def _pooling(op: _Operator) -> Iterator[Finding]:
         return
     sides = (op.shape(op.inputs["X"][0]) or [-1] * 4)[2:]
     use = "use paddle_mobileseg.layers.adaptive_avg_pool"
-    if sides == bins:
+    if sides == bins and math.prod(bins) != 1:
         yield op.finding(
             f"adaptive pooling of a {_size(sides)} map to its own size gives its mean everywhere on ARM", use, ARM
         )

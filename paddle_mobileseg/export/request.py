@@ -17,8 +17,8 @@ from paddle_mobileseg.runtime.bundle import MANIFEST, MANIFEST_JSON, OUTPUT_OPS
 FORMATS = ("paddle", "paddle-legacy", "onnx", "lite-x86", "lite-arm")
 # In Paddle Lite 2.13 a network that is run at another size than its first gives wrong numbers or ends the process.
 NEEDS_SIZE = (
-    "Paddle Lite's files are for one size: give height and width in input_shape (1 3 H W) and, with resize_in_graph, "
-    "in image_size"
+    "Paddle Lite's files are for one size: give batch, height and width in input_shape (1 3 H W) and, with "
+    "resize_in_graph, height and width in image_size"
 )
 LITE_PRECISIONS = ("fp32", "fp16", "int8-weights", "int16-weights")
 
@@ -71,7 +71,14 @@ class Request:
         unknown = [each for each in self.formats if each not in FORMATS]
         if isinstance(self.formats, str) or unknown or not self.formats:
             raise ValueError(f"formats is {self.formats!r}; expected some of {', '.join(FORMATS)}")
-        if self.graph_size[0] == -1 and any(each.startswith("lite") for each in self.formats):
+        lite = any(each.startswith("lite") for each in self.formats)
+        if self.lite_precision != "fp32" and not lite:
+            raise ValueError(f"lite_precision is {self.lite_precision!r}, but no format of Paddle Lite is written")
+        if self.lite_precision == "fp16" and "lite-arm" not in self.formats:
+            raise ValueError("lite_precision 'fp16' is for ARM; add the format lite-arm")
+        if self.arm_runner is not None and "lite-arm" not in self.formats:
+            raise ValueError("arm_runner runs the file of the format lite-arm; add that format")
+        if self.is_open and lite:
             raise ValueError(NEEDS_SIZE)
         if self.resize_in_graph and (self.input_format != "uint8" or self.shape[2] == -1):
             raise ValueError(
@@ -88,6 +95,11 @@ class Request:
     def shape(self) -> list[int]:
         """[N, 3, H, W] that the network gets; -1 for any."""
         return checked_shape(self.input_shape)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the graph takes any batch or any size."""
+        return -1 in (self.shape[0], *self.graph_size)
 
     @property
     def graph_size(self) -> list[int]:
@@ -119,7 +131,8 @@ class Request:
             return GraphSpec(self.output_op, self.shape, "uint8", normalization), before
         batch, channels, *size_hw = self.shape
         shape = [batch, channels, *self.graph_size]
-        return GraphSpec(self.output_op, shape, "uint8", normalization, size_hw), []
+        resized = [{"type": "Resize", "target_size": shape[:1:-1]}] if self.image_size else []
+        return GraphSpec(self.output_op, shape, "uint8", normalization, size_hw), resized
 
 
 def checked_shape(shape: Sequence[int | None] | None) -> list[int]:

@@ -19,7 +19,6 @@ INPUT_NAME = "x"
 GRAPH, WEIGHTS = "model.json", "model.pdiparams"
 INPUT_FORMATS = ("float32", "uint8")
 # From small logits; both give the arg-max of interpolated logits, of all classes or of those that occur.
-_LABELS = {"argmax": interpolated_labels, "vim": valid_interpolate}
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Written:
 
     Attributes:
         files: names in the bundle's folder; the graph first.
-        operators: of the graph, as its runtime will read them (before optimisation at loading).
+        operators: of the graph before its runtime or Paddle Lite's converter optimises it.
         seconds: that writing took, with the Paddle graph that it starts from (which several targets share).
         precision: of weights and arithmetic.
         tools: name and version of what converted it.
@@ -85,8 +85,11 @@ def _no_onnx() -> str | None:
 
 
 def _no_lite() -> str | None:
-    if lite_environment.find() is not None:
-        return None
+    try:
+        if lite_environment.find() is not None:
+            return None
+    except ImportError as error:
+        return str(error)
     return "there is no Paddle Lite environment (mobileseg lite setup makes it)"
 
 
@@ -120,7 +123,8 @@ def _lite_arm(graphs: Graphs, folder: Path) -> tuple[list[str], str, dict[str, A
 def _lite(graphs: Graphs, folder: Path, processor: str, precision: str) -> tuple[list[str], str, dict[str, Any]]:
     name = f"model_{processor}.nb"
     graph, weights = graphs.legacy
-    tools = lite_convert.convert(graph, weights, folder / name, processor, precision)
+    tools: dict[str, Any] = lite_convert.convert(graph, weights, folder / name, processor, precision)
+    tools["paddlelite runtime"] = lite_environment.require().version
     return [name], precision, tools
 
 

@@ -77,7 +77,9 @@ def _settle(network: nn.Layer, images: np.ndarray) -> None:
     momenta = [norm._momentum for norm in norms]
     for norm in norms:
         norm._momentum = 0.0
-    network.train()
+    network.eval()  # nothing random, such as drop path
+    for norm in norms:
+        norm.train()
     with paddle.no_grad():
         network(paddle.to_tensor(images))
     network.eval()

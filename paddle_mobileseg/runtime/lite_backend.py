@@ -215,9 +215,10 @@ class _Child:
         """The next message; a process that is too slow is ended."""
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout_s
+        waiting = select.poll()  # select itself fails above the 1024th file
+        waiting.register(self._process.stdout, select.POLLIN)
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            if not waiting.poll(max(0.0, 1000 * (deadline - time.monotonic()))):
                 self._process.kill()
                 self._process.wait()
                 raise TimeoutError(f"Paddle Lite gave no answer within {timeout_s:g} s and was stopped")

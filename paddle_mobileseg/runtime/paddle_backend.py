@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,16 +15,32 @@ import paddle  # noqa: E402
 import paddle.inference  # noqa: E402
 
 _LOGGER = logging.getLogger("paddle_mobileseg")
+# Paddle's passes that give oneDNN the convolutions, of a .json graph and of a .pdmodel graph.
+_PASSES = [
+    "depthwise_conv_onednn_pass",
+    "conv2d_bn_onednn_fuse_pass",
+    "conv2d_bias_bn_onednn_fuse_pass",
+    "conv2d_bias_fuse_pass",
+]
+_ACTIVATION_PASS = "conv_activation_onednn_fuse_pass"
+_LEGACY_PASSES = {
+    "onednn_placement_pass",
+    "depthwise_conv_onednn_pass",
+    "conv_bn_fuse_pass",
+    "conv_eltwiseadd_bn_fuse_pass",
+    "conv_bias_onednn_fuse_pass",
+    _ACTIVATION_PASS,
+}
 _ERRORS = (RuntimeError, ValueError, OSError)  # RuntimeError is also Paddle's NotImplementedError
 
 
 class PaddleBackend:
     """Runs Paddle's static graph, one run at a time, with oneDNN where that works.
 
-    Of a ``.json`` graph oneDNN gets what Paddle fuses (convolutions with bias and activation, matrix products), and not
-    single operators: for interpolation Paddle 3.3.1 then fails with "not support ArrayAttribute<DoubleAttribute>". A
-    ``.pdmodel`` graph has no such fault. If a graph cannot be loaded or run with oneDNN, it runs without, and the log
-    says so.
+    oneDNN gets the convolutions, with bias, batch normalisation and activation, and nothing else. Of what Paddle 3.3.1
+    gives it beyond those, interpolation fails, and matrix products of convolutions' outputs are wrong without any error
+    (docs/reference/backend_speed.md). If a graph cannot be loaded or run with oneDNN, it runs without, and the log says
+    so.
 
     Args:
         files: ``model.json`` or ``.pdmodel``, and the weights.
@@ -60,9 +77,7 @@ class PaddleBackend:
         config.disable_glog_info()
         config.set_cpu_math_library_num_threads(self._threads)
         if onednn:
-            config.enable_mkldnn()
-            if graph.suffix == ".json":
-                config.delete_pass("onednn_placement_pass")
+            _enable_onednn(config, graph)
         else:
             config.disable_mkldnn()
         self._predictor = paddle.inference.create_predictor(config)
@@ -90,3 +105,16 @@ class PaddleBackend:
 
     def _report(self, error: Exception) -> None:
         _LOGGER.warning("%s runs without oneDNN, with which Paddle failed: %s", self._files[0].name, error)
+
+
+def _enable_onednn(config: Any, graph: Path) -> None:
+    """oneDNN for the convolutions of the graph at ``graph``."""
+    config.enable_mkldnn()
+    if graph.suffix == ".json":
+        # Where it fuses a leaky ReLU, Paddle 3.3.1 ends with a segmentation fault.
+        leaky = b"leaky_relu" in graph.read_bytes()
+        config.enable_custom_passes(_PASSES if leaky else [*_PASSES, _ACTIVATION_PASS], True)
+        return
+    config.set_mkldnn_op({"conv2d", "depthwise_conv2d", "fused_conv2d"})
+    for each in set(config.pass_builder().all_passes()) - _LEGACY_PASSES:
+        config.delete_pass(each)

@@ -262,12 +262,12 @@ def test_names_of_one_folder_do_not_meet(make_bundle: Any, tmp_path: Path) -> No
         ({"--backend": "paddle"}, "holds no files for the backend 'paddle' (it has files for: onnxruntime)"),
         ({"--save_dir": "text"}, "cannot write to {0}/text: File exists; choose another output folder"),
         ({"--save_dir": "text/out"}, "cannot write to {0}/text/out: Not a directory; choose another output folder"),
-        ({"--threads": 0}, "threads is 0; expected a whole number of at least 1"),
+        ({"--threads": 0}, "threads is 0; expected a whole number from 1"),
         ({"--alpha": 1.5}, "alpha is 1.5; expected a number from 0"),
         ({"--alpha": "nan"}, "alpha is nan; expected a number from 0"),
         ({"--options": "precision"}, "--options 'precision' is not understood; expected KEY=VALUE"),
-        ({"--options": "power=9"}, "the backend onnxruntime does not take 'power'"),
-        ({"--device": "gpu"}, "the backend onnxruntime does not take 'device'"),
+        ({"--options": "power=9"}, "backend 'onnxruntime' has no option 'power'; it has none"),
+        ({"--device": "gpu"}, "backend 'onnxruntime' has no option 'device'; it has none"),
     ],
 )
 def test_mistakes(make_bundle: Any, run: Run, tmp_path: Path, changes: dict[str, Any], message: str) -> None:

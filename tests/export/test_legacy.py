@@ -43,7 +43,7 @@ def inputs(*shape: int) -> np.ndarray:
 def save(layer: nn.Layer, folder: Path, shape: list[int]) -> PaddleBackend:
     spec = paddle.static.InputSpec(shape, "float32", "x")
     assert save_legacy(layer, folder, spec) == FILES
-    # Without oneDNN, whose product of a tensor with itself is wrong in Paddle 3.3.1.
+    # Without oneDNN: it is the graph that is tested.
     return PaddleBackend([folder / name for name in FILES], 1, onednn=False)
 
 

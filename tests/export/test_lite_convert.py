@@ -69,8 +69,8 @@ def test_x86_computes_what_the_network_does(
     assert tools == {"paddlelite opt": lite.version}
     assert os.listdir(target.parent) == ["model_x86.nb"]
     x = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
-    if output_op == "softmax":  # Paddle Lite's x86 kernel gives NaN for logits above 88
-        x /= 4
+    if output_op == "softmax":
+        x *= 100  # Paddle Lite's own kernel for x86 gives NaN for logits above 88
     found, wanted = LiteBackend([target], 1).run(x), expected(network, output_op, x)
     assert found.dtype == wanted.dtype
     assert found.shape == wanted.shape
@@ -81,6 +81,7 @@ def test_x86_computes_what_the_network_does(
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
+@pytest.mark.slow  # contract/test_backends.py has all networks, at a size that pools divide
 @pytest.mark.parametrize("name", ["mobileseg_mobilenetv2", "topformer_tiny"])
 def test_networks(lite: LiteEnvironment, name: str, tmp_path: Path) -> None:
     """One with relu6 in convolutions, one with attention; at a size that is no square."""

@@ -155,6 +155,7 @@ def test_an_operator_that_paddle_lite_lacks(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow  # converting to ARM checks this for all networks in contract/test_backends.py
 @pytest.mark.parametrize("output_op", ["none", "argmax", "vim"])
 @pytest.mark.parametrize("name", ["mobileseg_mobilenetv2", "topformer_tiny", "pp_liteseg_stdc1"])
 def test_networks_have_no_traps(name: str, output_op: str, tmp_path: Path) -> None:

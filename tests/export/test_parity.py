@@ -43,6 +43,7 @@ def test_labels_by_hand() -> None:
         "mean_abs_diff": None,
         "tolerance": 0.9,
         "max_abs_diff_limit": None,
+        "classes": 2,
         "passed": True,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,43 @@ class Upsampled(nn.Layer):
     def forward(self, x: Any) -> Any:
         x = nn.functional.hardswish(self.depthwise(nn.functional.relu(self.stem(x))))
         return nn.functional.interpolate(self.head(x), scale_factor=2, mode="bilinear")
+
+
+class TwoMaps(nn.Layer):
+    """A function of two convolutions' outputs ``[N, 16, H / 2, W / 2]``."""
+
+    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.function = function
+        self.stem = nn.Conv2D(3, 16, 3, stride=2, padding=1)
+        self.first = nn.Conv2D(16, 16, 3, padding=1)
+        self.second = nn.Conv2D(16, 16, 3, padding=1, groups=16)
+        self.norm = nn.BatchNorm2D(16)
+
+    def forward(self, x: Any) -> Any:
+        x = nn.functional.relu(self.stem(x))
+        return self.function(self.first(x), self.norm(self.second(x)))
+
+
+def product(first: Any, second: Any) -> Any:
+    return paddle.matmul(first, second, transpose_y=True)
+
+
+def attention(first: Any, second: Any) -> Any:
+    queries = first.reshape([0, 4, 4, -1]).transpose([0, 1, 3, 2])
+    return paddle.matmul(queries, second.reshape([0, 4, 4, -1]))
+
+
+def joined(first: Any, second: Any) -> Any:
+    return nn.functional.relu(paddle.concat([first, second], 1))
+
+
+def leaky(first: Any, second: Any) -> Any:
+    return nn.functional.leaky_relu(first, 0.1) + second
+
+
+def residual(first: Any, second: Any) -> Any:
+    return nn.functional.hardswish(first + second) * first + second
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +150,28 @@ def test_without_onednn_where_it_fails_at_running(
     assert runner.onednn is False
     assert len(caplog.records) == 1
     assert "not support ArrayAttribute" in caplog.text
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["json", "pdmodel"])
+@pytest.mark.parametrize("function", [product, attention, joined, leaky, residual])
+def test_what_reads_convolutions_of_onednn(
+    function: Callable[[Any, Any], Any], legacy: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Paddle's own settings give wrong products, fail for ``joined``, and kill the process for ``leaky``."""
+    paddle.seed(3)
+    network = TwoMaps(function)
+    network.eval()
+    spec = GraphSpec("none")
+    names = save_legacy(network, tmp_path, spec.input_spec) if legacy else save_static(network, tmp_path, spec)
+    runner = PaddleBackend([tmp_path / name for name in names], 2)
+    for size in [(32, 32), (33, 47), (64, 64), (17, 90), (32, 32)]:
+        for batch in (1, 2):
+            x = np.random.default_rng(size[0]).normal(size=(batch, 3, *size)).astype(np.float32)
+            with paddle.no_grad():
+                expected = network(paddle.to_tensor(x)).numpy()
+            np.testing.assert_allclose(runner.run(x), expected, atol=1e-5 * np.abs(expected).max())
+    assert runner.onednn is True
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("onednn", [True, False])
