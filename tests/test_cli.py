@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -16,9 +17,14 @@ import numpy as np
 import pytest
 import yaml
 
-from paddle_mobileseg.cli import _command_line, common, main
+from paddle_mobileseg.cli import _command_line, common, export, main
 from paddle_mobileseg.config import load_config
 from paddle_mobileseg.data.synthetic import write_dataset
+from paddle_mobileseg.export.lite_convert import PRECISIONS
+from paddle_mobileseg.export.request import FORMATS
+from paddle_mobileseg.export.static import INPUT_FORMATS
+from paddle_mobileseg.export.targets import TARGETS
+from paddle_mobileseg.runtime.bundle import OUTPUT_OPS
 
 Run = Callable[..., tuple[int, str, str]]
 NORMALIZE = {"type": "Normalize", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
@@ -286,3 +292,18 @@ def test_ctrl_c_ends_with_130_and_a_whole_checkpoint(config: Path, repository: P
     assert last.startswith("interrupted: stopped after iteration ")
     assert (folder / "checkpoint.json").is_file()
     assert main(["val", "--model_path", str(folder)]) == 0
+
+
+def test_choices_of_export_are_the_exporters() -> None:
+    """The command names them itself, because its help has to come without loading PaddlePaddle."""
+    options = {action.dest: action for action in export_parser()._actions}
+    assert tuple(options["formats"].choices) == FORMATS == tuple(TARGETS)
+    assert tuple(options["lite_precision"].choices) == PRECISIONS
+    assert tuple(options["input_format"].choices) == INPUT_FORMATS
+    assert tuple(options["output_op"].choices) == OUTPUT_OPS
+
+
+def export_parser() -> argparse.ArgumentParser:
+    commands = argparse.ArgumentParser().add_subparsers()
+    export.add_export(commands)
+    return commands.choices["export"]

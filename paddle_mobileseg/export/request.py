@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from paddle_mobileseg.data.transforms import Normalize
+from paddle_mobileseg.export.lite_convert import PRECISIONS
 from paddle_mobileseg.export.parity import Tolerance
 from paddle_mobileseg.export.static import INPUT_FORMATS, GraphSpec
 from paddle_mobileseg.runtime.bundle import MANIFEST, MANIFEST_JSON, OUTPUT_OPS
@@ -20,7 +21,6 @@ NEEDS_SIZE = (
     "Paddle Lite's files are for one size: give batch, height and width in input_shape (1 3 H W) and, with "
     "resize_in_graph, height and width in image_size"
 )
-LITE_PRECISIONS = ("fp32", "fp16", "int8-weights", "int16-weights")
 
 _CHANGE_SIZE = ("Resize", "ResizeByLong", "ResizeByShort", "LimitLong", "Padding")
 # What other commands leave in a bundle's folder; it is about the bundle that is replaced.
@@ -40,7 +40,7 @@ class Request:
         input_format: ``float32`` (NCHW, normalised by the caller) or ``uint8`` (NHWC RGB, normalised by the graph).
         resize_in_graph: with ``uint8`` and H and W fixed: the graph takes images of another size and resizes them.
         image_size: [H, W] of those images; ``None`` for any.
-        lite_precision: one of :data:`LITE_PRECISIONS`: how Paddle Lite stores weights, or computes (fp16, ARM only).
+        lite_precision: one of :data:`PRECISIONS`: how Paddle Lite stores weights, or computes (fp16, ARM only).
         tolerance: of parity.
         arm_runner: command that runs ARM files, see :mod:`paddle_mobileseg.runtime.lite_backend`.
         bisect: after a hop that failed, look for the first layer that differs.
@@ -64,7 +64,7 @@ class Request:
         for name, known in (
             ("output_op", OUTPUT_OPS),
             ("input_format", INPUT_FORMATS),
-            ("lite_precision", LITE_PRECISIONS),
+            ("lite_precision", PRECISIONS),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")

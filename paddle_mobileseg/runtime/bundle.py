@@ -54,7 +54,7 @@ class Bundle:
 
     @property
     def input_shape(self) -> list[int]:
-        """[N, C, H, W] of the graph's input; -1 where any size is taken."""
+        """[N, 3, H, W] of the graph's input, or [N, H, W, 3] of uint8; -1 where any size is taken."""
         return self.deploy["input_shape"]
 
     @property
@@ -119,7 +119,7 @@ class Bundle:
             )
 
     def golden(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of input ``[N, 3, h, w]`` float32 and the trained network's output for it, to check a runtime against.
+        """Pairs of input (of the graph's shape and dtype) and the trained network's output for it, to check a runtime against.
 
         Raises:
             FileNotFoundError, ValueError: as :meth:`verify`.

@@ -36,4 +36,9 @@ class OnnxRuntimeBackend:
         self._input = self._session.get_inputs()[0].name
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {self._input: x})[0]
+        try:
+            return self._session.run(None, {self._input: x})[0]
+        except Exception as error:  # as above
+            raise ValueError(
+                f"ONNX Runtime {ort.__version__} cannot run an input of {list(x.shape)}: {error}"
+            ) from error

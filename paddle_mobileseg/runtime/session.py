@@ -40,7 +40,7 @@ class Backend(Protocol):
     def __init__(self, files: list[Path], threads: int, **options: Any) -> None: ...
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """float32 NCHW, contiguous, of a size that the graph takes, to an array that later runs leave alone."""
+        """Of the shape and dtype that the graph takes, contiguous, to an array that later runs leave alone."""
         ...
 
 
@@ -114,6 +114,18 @@ class Session:
         self.bundle.verify(files)
         self._input = GraphInput(self.bundle.deploy, self.bundle.about["input"])
         self._runner = runner_class(files, threads, **options)
+
+    def close(self) -> None:
+        """Give back what the backend holds (Paddle Lite: a process); also at the end of a ``with`` block."""
+        close = getattr(self._runner, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Labels of one image.

@@ -165,6 +165,13 @@ def test_options_are_those_of_the_backend(make_bundle: Any) -> None:
         Session(bundle, "tensorrt", precison="fp16")
 
 
+def test_a_session_can_be_closed(make_bundle: Any) -> None:
+    with Session(make_bundle()) as session:
+        runner = session._runner = SimpleNamespace(close=lambda: closed.append(1))
+        closed: list[int] = []
+    assert closed == [1] and runner is session._runner
+
+
 def test_unknown_backend(make_bundle: Any) -> None:
     with pytest.raises(ValueError, match="unknown backend 'tensorflow'; expected one of onnxruntime, paddle"):
         Session(make_bundle(), "tensorflow")
