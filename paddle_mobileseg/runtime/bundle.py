@@ -119,7 +119,7 @@ class Bundle:
             )
 
     def golden(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pairs of input (of the graph's shape and dtype) and the trained network's output for it, to check a runtime against.
+        """Pairs of a graph's input and the trained network's output for it, to check a runtime against.
 
         Raises:
             FileNotFoundError, ValueError: as :meth:`verify`.
