@@ -217,6 +217,16 @@ def _layer_norm(op: _Operator) -> Iterator[Finding]:
         yield op.finding("without weight and bias the converter dies without a message", "give it both")
 
 
+def _position(op: _Operator) -> Iterator[Finding]:
+    if op.flag("flatten"):
+        yield op.finding("over all axes at once it gives wrong positions", "reshape to one dimension and name its axis")
+
+
+def _reshape(op: _Operator) -> Iterator[Finding]:
+    if op.shape(next(iter(op.outputs["Out"]))) == []:
+        yield op.finding("a result without dimensions stops the process", "reshape to [1]")
+
+
 def _always(why: str, remedy: str, processors: Sequence[str] = BOTH) -> Callable[[_Operator], Iterator[Finding]]:
     def rule(op: _Operator) -> Iterator[Finding]:
         yield op.finding(why, remedy, processors)
@@ -241,6 +251,8 @@ RULES: dict[str, Callable[[_Operator], Iterator[Finding]]] = {
     **{name: _BRANCH for name in ("while", "conditional_block")},
     "matmul_v2": _product,
     "pool2d": _pooling,
+    "arg_max": _position,
+    "reshape2": _reshape,
     "relu6": _relu6,
     "flatten_contiguous_range": _flatten,
     "layer_norm": _layer_norm,

@@ -82,6 +82,8 @@ def overwritten(x: paddle.Tensor) -> paddle.Tensor:
         (lambda x: x + paddle.to_tensor(0.5), [("assign_value", BOTH)]),
         (lambda x: x * paddle.full([], 2.0), [("fill_constant", BOTH)]),
         (lambda x: F.layer_norm(x, [16]), [("layer_norm", BOTH)]),
+        (lambda x: x.argmax(), [("arg_max", BOTH)]),
+        (lambda x: x[:1, :1, :1, :1].reshape([]), [("reshape2", BOTH)]),
         (lambda x: x * paddle.to_tensor(np.arange(16) > 5).astype("float32"), [("assign_value", BOTH)]),
         (lambda x: x.astype("float64") * paddle.to_tensor(np.arange(16.0)), [("assign_value", BOTH)]),
         (lambda x: paddle.matmul(paddle.ones([1, 16]), x), [("matmul_v2", ARM)]),
@@ -106,6 +108,7 @@ def test_adaptive_pooling_of_an_open_size(findings: Any) -> None:
 
 def clean(x: paddle.Tensor) -> paddle.Tensor:
     """What stands beside each trap."""
+    x = x + F.adaptive_avg_pool2d(F.adaptive_avg_pool2d(x, 1), 1) + x.argmax(1, keepdim=True).astype("float32")
     x = F.relu6(x - x.max(axis=1, keepdim=True)) + x.max(axis=[2, 3], keepdim=True).max(axis=0, keepdim=True)
     x = x * (x > paddle.full([1], 0.5)).astype("float32") + x.mean(3, keepdim=True)
     x = F.interpolate(x.reshape([1, 4, 1, 256]), size=[1, 100], mode="bilinear").reshape([1, 4, 10, 10])
