@@ -182,6 +182,19 @@ def test_a_damaged_graph_is_refused(files: list[Path], tmp_path: Path, onednn: b
         PaddleBackend([damaged, files[1]], 1, onednn=onednn)
 
 
+def test_other_values_than_without_onednn_are_not_given(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = PaddleBackend._run
+    monkeypatch.setattr(PaddleBackend, "_run", lambda self, x: run(self, x) + (1 if self.onednn else 0))
+    backend = PaddleBackend(files, 1)
+    x = np.random.default_rng(0).normal(size=(1, 3, 32, 48)).astype(np.float32)
+    assert np.array_equal(backend.run(x), PaddleBackend(files, 1, onednn=False).run(x))
+    assert not backend.onednn
+    assert "it gives other values for an input of [1, 3, 32, 48]" in caplog.text
+    assert np.array_equal(backend.run(x), PaddleBackend(files, 1, onednn=False).run(x))
+
+
 def test_onednn_is_yes_or_no(files: list[Path]) -> None:
     with pytest.raises(ValueError, match="onednn is 'no'; expected True or False"):
         PaddleBackend(files, 1, onednn="no")  # type: ignore[arg-type]
