@@ -10,7 +10,6 @@ import contextlib
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_mobileseg import tables
+from paddle_mobileseg.child_process import how_it_ended
 
 _REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"  # in a checkout
 _PYTHONS = ("3.10", "3.11", "3.12")
@@ -249,7 +249,7 @@ def _run(command: Sequence[str]) -> tuple[str | None, str]:
     if done.returncode == 0:
         return done.stdout, ""
     if done.returncode < 0:
-        return None, f"died of {signal.Signals(-done.returncode).name}"
+        return None, how_it_ended(done.returncode)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     return None, lines[-1].strip() if lines else f"exit status {done.returncode}"
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
-_LAST_LINES = 8
+from paddle_mobileseg.child_process import how_it_ended, last_words
 
 
 class ConversionError(ValueError):
@@ -45,22 +44,5 @@ def run(command: Sequence[str], timeout_s: float, what: str, environment: Mappin
         raise ConversionError(f"{what} could not start {command[0]}: {error.strerror or error}") from error
     if done.returncode == 0:
         return done.stdout
-    how = (
-        f"failed (exit status {done.returncode})"
-        if done.returncode > 0
-        else f"died of {_signal_name(-done.returncode)}"
-    )
+    how = how_it_ended(done.returncode)
     raise ConversionError(f"{what} {how}. Its last words:\n  " + last_words(done.stdout + done.stderr))
-
-
-def last_words(text: str) -> str:
-    """The last lines that are not empty, indented by two."""
-    lines = [line for line in text.splitlines() if line.strip()][-_LAST_LINES:]
-    return "\n  ".join(lines or ["(none)"])
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -136,7 +136,8 @@ def _compare(
     classes = (bundle.about["num_classes"], bundle.about["ignore_index"])
     folded = parity.ParityMeter("dynamic->folded", proof.tolerance)
     files = {name: parity.ParityMeter(f"dynamic->{name}", proof.tolerance) for name in runners}
-    ends = {name: parity.ParityMeter(f"predict->{name}", _end_limit(bundle, proof), *classes) for name in runners}
+    limit = _end_limit(bundle, proof)
+    ends = {name: parity.ParityMeter(f"predict->{name}", limit, *classes) for name in runners}
     prepare = GraphInput(bundle.deploy, bundle.about["input"])
     network_input = Preprocess.from_transforms(proof.transforms)
     for image, truth in zip(proof.images, proof.truth, strict=True):
@@ -144,8 +145,9 @@ def _compare(
         expected = run_dynamic(reference, batch)
         exactly = None if exact is None else run_dynamic(exact, batch)
         folded.add(expected, run_dynamic(graphs.deploy, batch), exact=exactly)
-        labels = _predicted(reference.network, *network_input(image))
-        exact_labels = None if exact is None else _predicted(exact.network, *network_input(image))
+        x, trans_info = network_input(image)
+        labels = _predicted(reference.network, x, trans_info)
+        exact_labels = None if exact is None else _predicted(exact.network, x, trans_info)
         true_labels = None if truth is None else truth[None]
         for name, session in runners.items():
             files[name].add(expected, session.run_tensor(batch), exact=exactly)

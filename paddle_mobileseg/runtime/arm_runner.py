@@ -27,10 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from paddle_mobileseg.runtime.lite_backend import check_timeout, check_version, how_it_ended, read_head
+from paddle_mobileseg.child_process import how_it_ended, last_words
+from paddle_mobileseg.runtime.lite_backend import check_timeout, check_version, read_head
 
 VARIABLE = "MOBILESEG_ARM_RUNNER"
-_LAST_LINES = 8
 _DTYPES = ("float32", "int32", "int64", "uint8")
 
 
@@ -144,9 +144,8 @@ class ArmRunner:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
         if process.returncode != 0:
-            lines = [line for line in (out + err).splitlines() if line.strip()][-_LAST_LINES:]
             how = how_it_ended(process.returncode)
-            raise self._failure(f"{how}. Its last words:\n  " + "\n  ".join(lines or ["(none)"]))
+            raise self._failure(f"{how}. Its last words:\n  " + last_words(out + err))
         return out
 
     def _meaning(self, said: str) -> tuple[list[int], np.dtype[Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import subprocess
 import tempfile
 import threading
@@ -16,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from paddle_mobileseg.child_process import how_it_ended, last_words
 from paddle_mobileseg.runtime.lite_environment import LiteEnvironment, require
 from paddle_mobileseg.runtime.lite_file import LiteFile, nb_header
 
 _WORKER = Path(__file__).with_name("lite_worker.py")
 _LOAD_TIMEOUT_S = 120.0
-_LAST_LINES = 8
 _LAST_BYTES = 8192
 
 
@@ -152,14 +151,6 @@ def check_version(path: Path, file: str, runtime: str) -> None:
         )
 
 
-def how_it_ended(status: int) -> str:
-    """A process's exit status in words: ``failed (exit status 1)``, ``died of SIGABRT``."""
-    if status >= 0:
-        return f"failed (exit status {status})"
-    names = {number.value: number.name for number in signal.Signals}
-    return f"died of {names.get(-status, f'signal {-status}')}"
-
-
 class _Child:
     """The process, and the memory that it shares with this one."""
 
@@ -239,9 +230,7 @@ class _Child:
     def _how_it_died(self) -> str:
         how = how_it_ended(self._process.wait())
         self._words.seek(max(0, self._words.seek(0, os.SEEK_END) - _LAST_BYTES))
-        lines = self._words.read().decode(errors="replace").splitlines()
-        last = [line for line in lines if line.strip()][-_LAST_LINES:]
-        return f"its process {how}. Its last words:\n  " + "\n  ".join(last or ["(none)"])
+        return f"its process {how}. Its last words:\n  " + last_words(self._words.read().decode(errors="replace"))
 
     def close(self) -> None:
         if os.getpid() != self._owner:  # a fork of the process that owns it

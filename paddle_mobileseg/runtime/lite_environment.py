@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from paddle_mobileseg.child_process import how_it_ended, last_words
 from paddle_mobileseg.files import cache_folder, write_json
 
 WHEEL = "2.13rc0"
@@ -39,7 +40,6 @@ _DISK_MB = 300  # wheel and installed package
 _LOCK_TIMEOUT_S = 900.0
 _PIP_TIMEOUT_S = 900.0
 _CHECK_TIMEOUT_S = 60.0
-_LAST_LINES = 8
 
 # Run by a candidate, which may be a version manager's command that starts nothing.
 _WHO = "import sys, venv; print('%s %d.%d' % (sys.implementation.name, *sys.version_info[:2]))"
@@ -215,8 +215,8 @@ def _must(command: list[str], what: str, timeout_s: float) -> str:
     if done is None:
         raise OSError(f"{what} did not start, or was not done after {timeout_s:g} s")
     if done.returncode != 0:
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-_LAST_LINES:]
-        raise OSError(f"{what} failed (exit status {done.returncode}). Its last words:\n  " + "\n  ".join(lines))
+        how = how_it_ended(done.returncode)
+        raise OSError(f"{what} {how}. Its last words:\n  " + last_words(done.stdout + done.stderr))
     return done.stdout
 
 
