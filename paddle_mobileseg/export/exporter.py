@@ -29,6 +29,7 @@ from paddle_mobileseg.machine import package_versions
 from paddle_mobileseg.models.complexity import count
 from paddle_mobileseg.runtime.bundle import GOLDEN, Bundle, describe_files, load_bundle, write_manifest
 from paddle_mobileseg.runtime.graph_input import GraphInput
+from paddle_mobileseg.weights.identify import identify
 
 _LOGGER = logging.getLogger("paddle_mobileseg")
 
@@ -211,6 +212,8 @@ def _describe(
     num_parameters, macs = count(network, size_hw)
     return {
         "network": checkpoint.config.model["type"],
+        "architecture": _architecture(checkpoint),
+        "weights": "trained" if checkpoint.sha256 else "random",
         "num_classes": num_classes,
         "class_names": list(checkpoint.class_names),
         "palette": np.asarray(checkpoint.palette).tolist(),
@@ -233,7 +236,7 @@ def _describe(
         "macs": macs,
         "macs_size_hw": size_hw,
         "metrics": checkpoint.metrics,
-        "source_checkpoint_sha256": checkpoint.sha256,
+        "source_checkpoint_sha256": checkpoint.sha256 or None,
         "command": command,
         "versions": {
             "python": platform.python_version(),
@@ -241,6 +244,12 @@ def _describe(
             "paddle_mobileseg": paddle_mobileseg.__version__,
         },
     }
+
+
+def _architecture(checkpoint: Checkpoint) -> str | None:
+    """Its name in the list of networks, whatever a configuration calls its parts; ``None`` for any other."""
+    match = identify(checkpoint.weights)
+    return match.names[0] if match.share == 1 and not match.is_backbone else None
 
 
 def size_in_network(checkpoint: Checkpoint) -> list[int]:
