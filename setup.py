@@ -25,6 +25,7 @@ def read_text(name: str) -> str:
 # What running a bundle needs, beside the runtime: `pip install paddle_mobileseg[onnxruntime]` on a device installs no
 # more.
 INSTALL_REQUIRES = [
+    "jsonschema>=4.18",
     "numpy>=2",
     "opencv-python-headless>=4.10",
     "Pillow>=10",
@@ -54,7 +55,7 @@ EXTRAS_REQUIRE = {
     "onnx": ["onnx>=1.16.1,<=1.17.0", "onnxruntime>=1.19", "paddle2onnx==2.1.0"],  # to export to it
     "onnxruntime": ["onnxruntime>=1.19"],  # to run bundles
     "tensorrt": ["tensorrt>=10", "cuda-python>=12.6", "onnxruntime>=1.19"],  # to run bundles
-    "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "mypy>=1.11", "openvino>=2024"],
+    "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.6", "mypy>=1.11", "openvino>=2024", "selenium>=4.20"],
 }
 
 setup(
@@ -67,7 +68,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["paddle_mobileseg", "paddle_mobileseg.*"]),
-    package_data={"paddle_mobileseg": ["**/*.html", "**/*.txt", "**/*.yml"]},
+    package_data={"paddle_mobileseg": ["**/*.html", "**/*.json", "**/*.txt", "**/*.yml"]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={"console_scripts": ["mobileseg = paddle_mobileseg.cli:main"]},

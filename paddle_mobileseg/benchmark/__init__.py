@@ -1,6 +1,1 @@
-"""How long a network takes, and on which machine."""
-
-from paddle_mobileseg.benchmark.bundle import benchmark_bundle
-from paddle_mobileseg.benchmark.latency import measure, measure_all, read_record, write_record
-
-__all__ = ["benchmark_bundle", "measure", "measure_all", "read_record", "write_record"]
+"""Measuring bundles on backends and devices, and what follows from it: records, comparison, choice."""

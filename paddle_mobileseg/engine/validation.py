@@ -184,6 +184,7 @@ class _Record:
         record = {
             **result.as_dict(),
             "dataset": self._cfg.val_dataset["type"],
+            "dataset_folder": Path(self._cfg.val_dataset.get("dataset_root") or "").name or None,
             **about,
             "expected": self._cfg.test_config.get("expected"),
             "processes": self._ranks.count,

@@ -1,0 +1,180 @@
+"""What a benchmark is made of: bundles times backends times threads; and bundles of networks to try a device with."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from paddle_mobileseg import networks
+from paddle_mobileseg.benchmark.devices import open_device
+from paddle_mobileseg.benchmark.plan import LOCAL, Plan
+from paddle_mobileseg.child_process import how_it_ended, last_words
+from paddle_mobileseg.files import make_output_folder
+from paddle_mobileseg.runtime import Bundle, available_backends, load_bundle
+from paddle_mobileseg.runtime.session import files_key
+
+ALL = "all"
+_ON_DEVICES = "lite-arm"
+# What an export is to write for a backend to have its files.
+_FORMATS = {
+    "paddle": "paddle",
+    "paddle-legacy": "paddle-legacy",
+    "onnxruntime": "onnx",
+    "lite": "lite-x86",
+    "lite-arm": "lite-arm",
+}
+# Share of equal labels: with random weights, two classes are nearly equal on many pixels, and rounding decides.
+_TOLERANCE = "0.99"
+
+
+class Failed(NamedTuple):
+    """A network that could not be exported, and why."""
+
+    network: str
+    message: str
+
+
+def plans(
+    bundles: Sequence[Path], backends: Sequence[str] | None, threads: Sequence[int], *, device: str, **how: Any
+) -> list[Plan]:
+    """Every bundle on every backend with every number of threads.
+
+    Args:
+        bundles: folders.
+        backends: by default those that work here and that the bundle has files for; on a device ``lite-arm``.
+        threads: of the operators.
+        device: see :class:`Plan`.
+        how: the rest of :class:`Plan`.
+
+    Raises:
+        FileNotFoundError: no bundle there.
+        ValueError: a damaged bundle, an unknown backend, one that the bundle has no files for or that does not run on
+            the device, or something twice.
+    """
+    for name in backends or ():
+        files_key(name)
+    if device != LOCAL:
+        open_device(device)  # nothing is asked of it yet
+    if device != LOCAL and set(backends or ()) - {_ON_DEVICES}:
+        raise ValueError(
+            f"--backends is {' '.join(backends or ())}; on a device it is {_ON_DEVICES}, Paddle Lite's file for ARM"
+        )
+    found = []
+    for folder in bundles:
+        names = _backends(load_bundle(folder), backends, device)
+        found += [Plan(Path(folder), name, count, device, **how) for name in names for count in threads]
+    return found
+
+
+def _backends(bundle: Bundle, asked: Sequence[str] | None, device: str) -> list[str]:
+    if device != LOCAL:
+        bundle.files_of(_ON_DEVICES)
+        return [_ON_DEVICES]
+    if asked:
+        for name in asked:
+            bundle.files_of(files_key(name))
+        return list(dict.fromkeys(asked))
+    held = bundle.about["backends"]
+    usable = [name for name in available_backends() if files_key(name) in held]
+    if not usable:
+        raise ValueError(
+            f"no backend can run {bundle.folder}: it has files for {', '.join(held) or 'none'}, installed are "
+            f"{', '.join(available_backends()) or 'none'}; install one of those that it has files for"
+        )
+    return usable
+
+
+def export_networks(
+    names: Sequence[str],
+    size_hw: Sequence[int] | None,
+    output_op: str,
+    backends: Sequence[str] | None,
+    device: str,
+    folder: Path,
+    say: Callable[[str], None] = print,
+) -> tuple[list[Path], list[Failed]]:
+    """Bundles of networks with random weights: ``<folder>/<network>_<height>x<width>_<output_op>``.
+
+    A bundle that is there already and was exported by the same command is used again.
+
+    Args:
+        names: of :func:`paddle_mobileseg.networks.names`, or ``all``.
+        size_hw: height and width of the input; by default what the network's recipe trains at.
+        output_op: what the graph gives.
+        backends: that are to have files; by default those that work here.
+        device: where they are to run.
+        folder: where bundles are kept.
+        say: where progress goes.
+
+    Returns:
+        the bundles, and what could not be exported.
+
+    Raises:
+        KeyError: an unknown network.
+        ValueError: a size below 1.
+        OSError: the folder cannot be written.
+    """
+    if size_hw is not None and min(size_hw) < 1:
+        raise ValueError(f"--image_size is {list(size_hw)}; expected height and width, whole numbers of at least 1")
+    chosen = networks.names() if list(names) == [ALL] else list(dict.fromkeys(names))
+    records = [networks.get(name) for name in chosen]
+    make_output_folder(folder)
+    formats = _formats(backends, device)
+    bundles: list[Path] = []
+    failed: list[Failed] = []
+    for number, record in enumerate(records, 1):
+        height, width = size_hw or record.size_hw
+        target = folder / f"{record.name}_{height}x{width}_{output_op}"
+        words = ["export", "--network", record.name, "--save_dir", str(target), "--output_op", output_op]
+        words += ["--input_shape", "1", "3", str(height), str(width), "--tolerance", _TOLERANCE, "--formats", *formats]
+        if _is_there(target, words):
+            say(f"{number}/{len(records)} {target}: there already")
+        else:
+            say(f"{number}/{len(records)} {target}: exporting to {', '.join(formats)}")
+            if why := _export(words):
+                say(f"  failed: {why}")
+                failed.append(Failed(record.name, why))
+                continue
+        bundles.append(target)
+    return bundles, failed
+
+
+def _formats(backends: Sequence[str] | None, device: str) -> list[str]:
+    """Of files that the backends run; a backend of TensorRT runs those of another one."""
+    if device != LOCAL:
+        return [_FORMATS[_ON_DEVICES]]
+    names = list(backends or available_backends())
+    return list(dict.fromkeys(_FORMATS[files_key(name)] for name in names))
+
+
+def _is_there(target: Path, words: Sequence[str]) -> bool:
+    try:
+        bundle = load_bundle(target)
+        bundle.verify()
+    except (OSError, ValueError):
+        return False
+    return bundle.about.get("command") == shlex.join(["mobileseg", *words])
+
+
+def _export(words: Sequence[str]) -> str | None:
+    """Export in a process of its own, for memory and because what one leaves in Paddle slows the next one down; why it
+    failed, or ``None``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "paddle_mobileseg.cli", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode == 0:
+        return None
+    errors = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
+    return (
+        errors[-1].removeprefix("error: ") if errors else f"{how_it_ended(done.returncode)}: {last_words(done.stdout)}"
+    )
