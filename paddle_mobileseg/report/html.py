@@ -13,7 +13,8 @@ import yaml
 from paddle_mobileseg import __version__
 from paddle_mobileseg.data.palette import VOID_COLOUR, check_palette
 from paddle_mobileseg.files import write_text
-from paddle_mobileseg.report import sections
+from paddle_mobileseg.report import measurements, sections
+from paddle_mobileseg.report.benchmark_entries import Entry
 from paddle_mobileseg.report.pictures import (
     DISAGREEMENT_COLOURS,
     IGNORED,
@@ -25,7 +26,7 @@ from paddle_mobileseg.report.pictures import (
     find_samples,
     read_strip,
 )
-from paddle_mobileseg.report.reading import BundleFiles, RunFiles, number, read_bundle, read_latency, read_run
+from paddle_mobileseg.report.reading import BundleFiles, RunFiles, number, read_bundle, read_records, read_run
 
 MAX_STRIPS = 6
 
@@ -36,7 +37,7 @@ def write_report(
     run_dir: str | Path,
     out_html: str | Path,
     bundle_dirs: Sequence[str | Path] = (),
-    latency_json: str | Path | None = None,
+    records: Sequence[str | Path] = (),
 ) -> Path:
     """Write one HTML file about a trained network. Files are read, nothing is computed again.
 
@@ -49,21 +50,28 @@ def write_report(
         run_dir: the ``--save_dir`` of a training.
         out_html: the file to write; it is replaced as a whole.
         bundle_dirs: exported networks, each with its ``deploy.yaml``.
-        latency_json: a latency record; by default each ``latency.json`` in the bundles and in the run folder.
+        records: benchmark records, or folders of them. Shown are those of the bundles (without bundles: of the run); a
+            file that is no record is named on the page.
 
     Returns:
         ``out_html``.
 
     Raises:
-        FileNotFoundError: no run folder, one without log and evaluation, a bundle or record given that is not there.
+        FileNotFoundError: no run folder, one without log and evaluation, or a bundle, record or folder of records that
+            is not there.
         ValueError: a damaged file; the message names it.
         OSError: the page cannot be written.
     """
     run = read_run(run_dir)
     bundles = [read_bundle(folder) for folder in bundle_dirs]
-    latency = read_latency(run.folder, [bundle.folder for bundle in bundles], latency_json)
-    arguments = ["--latency", str(latency_json)] if latency_json is not None else []
-    page = template("template.html").render(_view(run, bundles, latency, [*arguments, "--output", str(out_html)]))
+    entries, said = read_records(run, bundles, records)
+    page = template("template.html").render(
+        {
+            **_view(run, bundles, entries),
+            "notices": sections.notices(run, bundles) + said,
+            "commands": sections.commands(run, bundles, entries, [str(path) for path in records], str(out_html)),
+        }
+    )
     write_text(out_html, page)
     return Path(out_html)
 
@@ -111,10 +119,8 @@ def _noted(value: Any) -> Any:
     return "not recorded" if value is None else value
 
 
-def _view(
-    run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]], report_arguments: list[str]
-) -> dict[str, Any]:
-    """Everything that the template shows; ``report_arguments`` repeat this report."""
+def _view(run: RunFiles, bundles: list[BundleFiles], entries: list[Entry]) -> dict[str, Any]:
+    """What the template shows of the files."""
     config = _parsed_config(run)
     names, palette = _classes(run, bundles)
     samples = find_samples(run.folder)
@@ -123,8 +129,7 @@ def _view(
         "title": sections.title(run, config, bundles),
         "dataset": sections.dataset(run, config),
         "version": __version__,
-        "cards": sections.headline(run, bundles, latency),
-        "notices": sections.notices(run, bundles, latency),
+        "cards": sections.headline(run, bundles, entries),
         "charts": sections.charts(run),
         "training": sections.training_summary(run),
         "classes": sections.class_rows(run, names, palette),
@@ -139,10 +144,10 @@ def _view(
         "legend": _legend(strips, names, palette),
         "parity": sections.parity_rows(bundles),
         "files": sections.file_rows(bundles),
-        "latency": sections.latency_rows(latency),
-        "machines": sections.machines(run, latency),
+        "latency": measurements.latency_rows(entries),
+        "without_numbers": measurements.without_numbers(entries),
+        "machines": measurements.machines(run, entries),
         "config": run.config,
-        "commands": sections.commands(run, bundles, latency, report_arguments),
         "hint": sections.hints(run, bundles),
     }
 

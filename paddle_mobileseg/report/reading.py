@@ -1,4 +1,4 @@
-"""The files of a run, its bundles and their measurements, read for the report. Nothing is computed again."""
+"""The files of a run, its bundles and their benchmark records, read for the report. Nothing is computed again."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paddle_mobileseg.benchmark.latency import RECORD_FILE as LATENCY_FILE
-from paddle_mobileseg.benchmark.latency import read_record
+from paddle_mobileseg.report.benchmark_entries import Entry, read_entries
 from paddle_mobileseg.runtime.bundle import MANIFEST, read_manifest
 
 
@@ -138,17 +137,57 @@ def read_bundle(folder: str | Path) -> BundleFiles:
     return BundleFiles(folder, deploy)
 
 
-def read_latency(run: Path, bundles: Sequence[Path], latency_json: str | Path | None) -> list[dict[str, Any]]:
-    """Latency records: the one given, or else every ``latency.json`` beside the bundles' files and in the run folder.
+def read_records(
+    run: RunFiles, bundles: Sequence[BundleFiles], given: Sequence[str | Path]
+) -> tuple[list[Entry], list[str]]:
+    """Benchmark records of the bundles, or without bundles of the run's checkpoint.
+
+    Args:
+        run, bundles: what the records must be of, by the hashes of the files or of the checkpoint.
+        given: record files, or folders of them.
+
+    Returns:
+        the records, in the order of their dates, and what to say of files that are no valid record, and of records of
+        other networks.
 
     Raises:
-        FileNotFoundError: the file given is not there.
-        ValueError: a file is not a latency record.
+        FileNotFoundError: a file or folder given is not there.
     """
-    if latency_json is not None:
-        return [read_record(latency_json)]
-    found = [Path(folder) / LATENCY_FILE for folder in (*bundles, run)]
-    return [read_record(path) for path in dict.fromkeys(found) if path.is_file()]
+    notices: list[str] = []
+    found = read_entries([Path(path) for path in given], notices)
+    if given and not found:
+        notices.append(f"No benchmark record is in {', '.join(map(str, given))}.")
+    ours = [entry for entry in found if _is_of(entry, run, bundles)]
+    if foreign := len(found) - len(ours):
+        what = "the bundles" if bundles else "the run"
+        notices.append(
+            f"{foreign} of {len(found)} benchmark records are not shown: they are not of {what}, or do not say of what."
+        )
+    if bundles and (others := sum(not _hashes(entry) <= _file_hashes(bundles) for entry in ours)):
+        notices.append(f"{others} of {len(ours)} benchmark records are of another export of this checkpoint.")
+    return ours, notices
+
+
+def _is_of(entry: Entry, run: RunFiles, bundles: Sequence[BundleFiles]) -> bool:
+    hashes = _hashes(entry)
+    if hashes and hashes <= _file_hashes(bundles):
+        return True
+    if bundles:
+        checkpoints = {bundle.about.get("source_checkpoint_sha256") for bundle in bundles}
+    else:
+        trained = (run.checkpoint or {}).get("sha256")
+        checkpoints = {trained.get("model.pdparams") if isinstance(trained, dict) else None}
+        checkpoints.add((run.scores or {}).get("checkpoint_sha256"))
+    return entry.record["model"]["source_checkpoint_sha256"] in checkpoints - {None, ""}
+
+
+def _hashes(entry: Entry) -> set[str]:
+    return {str(file["sha256"]) for file in entry.record["model"]["files"]}
+
+
+def _file_hashes(bundles: Sequence[BundleFiles]) -> set[str]:
+    files = [noted for bundle in bundles for noted in (bundle.about.get("files") or {}).values()]
+    return {str(noted["sha256"]) for noted in files if noted.get("sha256")}
 
 
 def number(value: Any) -> float | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from paddle_mobileseg.data.palette import default_palette
+from paddle_mobileseg.report import measurements
+from paddle_mobileseg.report.benchmark_entries import Entry
 from paddle_mobileseg.report.charts import Curve, curves_chart, line_chart
-from paddle_mobileseg.report.reading import LATENCY_FILE, BundleFiles, RunFiles, number
+from paddle_mobileseg.report.reading import BundleFiles, RunFiles, number
 
 _MB = 1e6
 _MOST_CURVES = 20
@@ -31,17 +34,18 @@ def dataset(run: RunFiles, config: dict[str, Any]) -> str:
     return str(scores.get("dataset") or _section(config, "val_dataset").get("type") or "unknown data set")
 
 
-def headline(run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]]) -> list[dict[str, str | None]]:
+def headline(run: RunFiles, bundles: list[BundleFiles], records: list[Entry]) -> list[dict[str, str | None]]:
     """The numbers at the top: ``name``, ``value`` (text or ``None``), ``unit``, ``note``, ``command`` to use."""
     about = [bundle.about for bundle in bundles]
     parameters = _first_number([run.checkpoint or {}, *about], "num_parameters")
     macs = _first_number(about, "macs")
+    value, note = measurements.latency_card(records)
     return [
         _miou_card(run),
         _card("Parameters", "train", None if parameters is None else f"{parameters / 1e6:.2f}", "M"),
         _card("MACs", "export", None if macs is None else f"{macs / 1e9:.2f}", "G", _macs_note(bundles)),
         _size_card(bundles),
-        _latency_card(latency),
+        _card("Best latency", "benchmark", value, "ms", note),
     ]
 
 
@@ -53,7 +57,8 @@ def _miou_card(run: RunFiles) -> dict[str, str | None]:
     measured = number((run.scores or {}).get("miou"))
     if run.scores is not None and measured is not None:
         images = run.scores.get("images")
-        return _card("mIoU", "val", f"{measured:.3f}", note=f"{images} images" if images else "")
+        notes = [f"{images} images" if images else "", _evaluated(run.scores)]
+        return _card("mIoU", "val", f"{measured:.3f}", note=", ".join(filter(None, notes)))
     best = _best_evaluation(run)
     if best is None:
         return _card("mIoU", "val", None)
@@ -69,19 +74,7 @@ def _size_card(bundles: list[BundleFiles]) -> dict[str, str | None]:
     return _card("Size on disk", "export", f"{sizes[smallest]:.1f}", "MB", ", ".join([smallest, *rest]))
 
 
-def _latency_card(latency: list[dict[str, Any]]) -> dict[str, str | None]:
-    rows = [row for row in latency_rows(latency) if row["median_ms"] is not None]
-    if not rows:
-        return _card("Best latency", "benchmark", None)
-    best = min(rows, key=lambda row: row["median_ms"])
-    count = best["threads"]
-    threads = "threads not recorded" if count is None else f"{count} thread{'' if count == 1 else 's'}"
-    return _card(
-        "Best latency", "benchmark", f"{best['median_ms']:.1f}", "ms", f"{best['backend']}, {threads}, {best['size']}"
-    )
-
-
-def notices(run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]]) -> list[str]:
+def notices(run: RunFiles, bundles: list[BundleFiles]) -> list[str]:
     """Warnings: parts that do not belong together, exports that failed, files that changed."""
     found = []
     trained = _section(run.checkpoint or {}, "sha256").get("model.pdparams")
@@ -95,11 +88,6 @@ def notices(run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, A
             found.append(
                 f"The bundle {bundle.folder.name} was exported from another checkpoint than the scores are of."
             )
-    exported = {bundle.about.get("source_checkpoint_sha256") for bundle in bundles}
-    for record in latency:
-        source = _section(record, "model").get("source_checkpoint_sha256")
-        if bundles and source and source not in exported:
-            found.append("A latency record is of another checkpoint than the bundles.")
     found += [
         f"Parity failed: {row['stage']} of {row['bundle']}." for row in parity_rows(bundles) if row["passed"] is False
     ]
@@ -201,14 +189,27 @@ def scores(run: RunFiles) -> dict[str, Any] | None:
     if run.scores is None:
         return None
     means = {name: number(run.scores.get(key)) for name, key in _MEANS.items()}
-    how = _section(run.scores, "eval")
+    return {"means": means, "images": run.scores.get("images"), "protocol": _protocol(run.scores)}
+
+
+def _protocol(scores: dict[str, Any]) -> str:
+    """How scores were made, in words."""
+    how = _section(scores, "eval")
     scales = how.get("scales") or [1.0]
-    protocol = "single scale" if scales == [1.0] else f"scales {', '.join(f'{scale:g}' for scale in scales)}"
-    return {
-        "means": means,
-        "images": run.scores.get("images"),
-        "protocol": protocol + (", flipped" if how.get("flip") else ""),
-    }
+    words = ["single scale" if scales == [1.0] else f"scales {', '.join(f'{scale:g}' for scale in scales)}"]
+    words += [word for key, word in (("flip", "flipped"), ("flip_vertical", "flipped vertically")) if how.get(key)]
+    window, stride = (how.get(key) for key in ("crop_size", "stride"))
+    if window and stride:
+        words.append(f"windows of {window[0]}×{window[1]} pixels every {stride[0]}×{stride[1]}")
+    return ", ".join(filter(None, [*words, _evaluated(scores)]))
+
+
+def _evaluated(scores: dict[str, Any]) -> str:
+    """What was evaluated; empty where it is not recorded."""
+    backend = scores.get("backend")
+    if backend is None:
+        return ""
+    return "the checkpoint" if backend == "dygraph" else f"the exported file on {backend}"
 
 
 _MEANS = {"mIoU": "miou", "Pixel accuracy": "accuracy", "Kappa": "kappa", "Dice": "dice"}
@@ -261,83 +262,38 @@ def backend_sizes(bundles: list[BundleFiles]) -> dict[str, float]:
     return sizes
 
 
-def latency_rows(latency: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each measurement, the fastest first."""
-    times = ("median_ms", "p90_ms", "min_ms", "first_ms")
-    rows = [
-        {
-            "backend": str(each.get("backend", "unknown")),
-            "threads": each.get("threads"),
-            "size": _size_text(each.get("input_shape")),
-            "repeats": each.get("repeats"),
-            **{key: number(each.get(key)) for key in times},
-        }
-        for record in latency
-        for each in record.get("measurements") or []
-    ]
-    return sorted(rows, key=lambda row: float("inf") if row["median_ms"] is None else row["median_ms"])
-
-
-def machines(run: RunFiles, latency: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Where training and measurements ran: ``roles`` and ``rows`` of (name, text); the same machine is listed once."""
-    found: list[dict[str, Any]] = []
-    described = [("Training", run.environment)] + [("Latency", record.get("machine")) for record in latency]
-    for role, machine in described:
-        if not machine:
-            continue
-        rows, date = _machine_rows(machine), (f"{role} on", _date_text(machine.get("date")))
-        same = next((each for each in found if each["rows"] == rows), None)
-        if same is None:
-            found.append({"roles": role, "rows": rows, "dates": [date]})
-        elif date not in same["dates"]:
-            same["roles"] = same["roles"] if role in same["roles"] else f"{same['roles']}, {role.lower()}"
-            same["dates"].append(date)
-    return [{"roles": each["roles"], "rows": each["rows"] + each["dates"]} for each in found]
-
-
-def _machine_rows(machine: dict[str, Any]) -> list[tuple[str, str]]:
-    memory = number(machine.get("memory_gib"))
-    commit = machine.get("git_commit")
-    rows = [
-        ("Processor", machine.get("cpu")),
-        ("Logical cores", machine.get("logical_cores")),
-        ("Memory", None if memory is None else f"{memory:.1f} GiB"),
-        ("System", machine.get("os")),
-        ("Python", machine.get("python")),
-        *_section(machine, "packages").items(),
-        ("Commit", f"{commit[:12]}{', with changes' if machine.get('git_modified') else ''}" if commit else None),
-    ]
-    return [(name, "not recorded" if value is None else str(value)) for name, value in rows]
-
-
-def _date_text(date: Any) -> str:
-    return "not recorded" if date is None else str(date).replace("T", " ").replace("+00:00", " UTC")
-
-
 def hints(run: RunFiles, bundles: list[BundleFiles]) -> dict[str, str]:
     """The commands that make what can be missing."""
     folder = shlex.quote(str(run.folder))
     bundle = shlex.quote(str(bundles[0].folder if bundles else run.folder.parent / "bundle"))
+    records = shlex.quote(str(run.folder.parent / "records"))
     return {
         "train": f"mobileseg train --config CONFIG.yml --do_eval --save_dir {folder}",
         "val": f"mobileseg val --model_path {folder}/best_model --save_dir {folder}",
         "export": f"mobileseg export --model_path {folder}/best_model --save_dir {bundle}",
-        "benchmark": f"mobileseg benchmark --bundle {bundle} --output {bundle}/{LATENCY_FILE}",
+        "benchmark": f"mobileseg benchmark --bundle {bundle} --output {records}",
     }
 
 
 def commands(
-    run: RunFiles, bundles: list[BundleFiles], latency: list[dict[str, Any]], report_arguments: list[str]
+    run: RunFiles, bundles: list[BundleFiles], records: list[Entry], given: Sequence[str], out_html: str
 ) -> list[dict[str, Any]]:
-    """The commands that repeat this page: ``name``, ``line`` and whether it was ``recorded`` when it ran."""
+    """The commands that repeat this page: ``name``, ``line`` (or lines) and whether it was ``recorded`` when it ran.
+
+    Args:
+        run, bundles, records: what the page shows.
+        given: files and folders of records that it was asked to read.
+        out_html: the page.
+    """
     hint = hints(run, bundles)
     folders = ["--bundle", *(str(bundle.folder) for bundle in bundles)] if bundles else []
+    measured = dict.fromkeys(entry.record["command"] for entry in records if entry.record["command"])
     recorded = {
         "train": (run.environment or {}).get("command"),
         "val": (run.scores or {}).get("command"),
         "export": next((bundle.about["command"] for bundle in bundles if bundle.about.get("command")), None),
-        "benchmark": next((record["command"] for record in latency if record.get("command")), None),
-        "report": shlex.join(["mobileseg", "report", "--run", str(run.folder), *folders, *report_arguments]),
+        "benchmark": "\n".join(measured),
+        "report": shlex.join(["mobileseg", "report", *given, "--run", str(run.folder), *folders, "--output", out_html]),
     }
     return [{"name": name, "line": str(line or hint[name]), "recorded": bool(line)} for name, line in recorded.items()]
 
@@ -365,11 +321,3 @@ def _first_number(sources: list[dict[str, Any]], key: str) -> float | None:
 def _macs_note(bundles: list[BundleFiles]) -> str:
     size = next((bundle.about["macs_size_hw"] for bundle in bundles if bundle.about.get("macs_size_hw")), None)
     return "" if size is None else f"at {size[1]}×{size[0]}"
-
-
-def _size_text(shape: Any) -> str:
-    """``640×480`` (width × height) of [N, C, H, W] or, of bytes, [N, H, W, 3]; with the batch if it is not 1."""
-    if not isinstance(shape, list) or len(shape) != 4:
-        return "unknown size"
-    height, width = shape[1:3] if shape[3] == 3 else shape[2:]
-    return f"{width}×{height}" + (f", batch {shape[0]}" if shape[0] != 1 else "")

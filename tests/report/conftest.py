@@ -1,18 +1,21 @@
-"""A run, two bundles' worth of metadata and a latency record with made-up, plausible numbers."""
+"""A run, a bundle's metadata and benchmark records with made-up, plausible numbers."""
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
-from paddle_mobileseg.benchmark.latency import write_record
+from paddle_mobileseg.benchmark import record as records
 
 CLASSES = ["sky", "building", "road", "pavement", "tree", "car", "person", "pole", "sign", "lane mark"]
 IOU = [0.964, 0.912, 0.951, 0.843, 0.887, 0.861, 0.652, 0.547, 0.713, None]
@@ -48,8 +51,26 @@ class Made:
 
     run: Path
     bundle: Path
-    latency: Path
+    records: Path
     class_names: list[str]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; tests that look at a page are skipped where it is not installed."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("Chromium and its driver are not installed (apt-get install chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
 
 
 @pytest.fixture
@@ -66,7 +87,7 @@ def make_everything(root: Path, samples: int = 8, size_hw: tuple[int, int] = (36
     run = make_run(root / "run")
     make_samples(run, samples, size_hw)
     bundle = make_bundle(root / "bundle")
-    return Made(run, bundle, make_latency(root / "latency.json"), CLASSES)
+    return Made(run, bundle, make_records(root / "records", bundle), CLASSES)
 
 
 def make_run(run: Path) -> Path:
@@ -190,7 +211,8 @@ def make_bundle(bundle: Path) -> Path:
         "ignore_index": 255,
         "input": {"name": "x", "layout": "NCHW", "dtype": "float32", "size_hw": [360, 480]},
         "files": {
-            name: {"sha256": f"{n}a1b2c3d4e5f" * 5, "bytes": size} for n, (name, size) in enumerate(contents.items())
+            name: {"sha256": f"{n}a1b2c3d4e5f0123" * 4, "bytes": size}
+            for n, (name, size) in enumerate(contents.items())
         },
         "source_checkpoint_sha256": SHA,
         "num_parameters": 1492345,
@@ -217,40 +239,49 @@ def make_bundle(bundle: Path) -> Path:
     return bundle
 
 
-def make_latency(path: Path) -> Path:
-    common = {"input_shape": [1, 3, 360, 480], "inputs": 4, "warmup": 3, "repeats": 50, "min_ms": 20.0, "std_ms": 1.0}
-    measurements = [
-        {
-            "backend": "paddle",
-            "threads": 1,
-            "median_ms": 61.26,
-            "p90_ms": 66.0,
-            "first_ms": 410.0,
-            "mean_ms": 62.0,
-            **common,
-        },
-        {
-            "backend": "onnxruntime",
-            "threads": 1,
-            "median_ms": 38.44,
-            "p90_ms": 40.02,
-            "first_ms": 55.0,
-            "mean_ms": 38.9,
-            **common,
-        },
-        {
-            "backend": "onnxruntime",
-            "threads": 2,
-            "median_ms": 23.51,
-            "p90_ms": 25.9,
-            "first_ms": 40.0,
-            "mean_ms": 24.0,
-            **common,
-        },
-    ]
-    model = {"network": "PPMobileSeg", "source_checkpoint_sha256": SHA}
-    write_record(path, measurements, model=model, command="mobileseg benchmark --bundle bundle", machine=MACHINE)
-    return path
+def make_records(folder: Path, bundle: Path) -> Path:
+    for backend, threads, times, first, frame in (
+        ("paddle", 1, [60.0, 61.26, 66.0], 410.0, None),
+        ("onnxruntime", 1, [20.0, 38.44, 40.0], 55.0, 44.4),
+        ("onnxruntime", 2, [20.0, 23.51, 26.0], 40.0, 29.94),
+    ):
+        records.write(folder, make_record(bundle, backend, threads, times, first, frame))
+    return folder
+
+
+def make_record(
+    bundle: Path, backend: str, threads: int, times: list[float], first: float, frame: float | None
+) -> records.Record:
+    """A valid record of a bundle's files."""
+    about = yaml.safe_load((bundle / "deploy.yaml").read_text(encoding="utf-8"))["Bundle"]
+    made = records.empty()
+    made["status"], made["validity"] = "ok", {"valid": True, "reasons": []}
+    made["created"] = MACHINE["date"]
+    made["command"] = "mobileseg benchmark --bundle bundle"
+    made["tool"] |= {key: MACHINE[key] for key in ("git_commit", "git_modified")}
+    made["toolchain"] |= {"python": MACHINE["python"], "packages": MACHINE["packages"]}
+    made["device"] |= {key: MACHINE[key] for key in ("cpu", "logical_cores", "memory_gib", "os")}
+    made["device"]["name"] = MACHINE["cpu"]
+    made["backend"] |= {"requested": backend, "actual": backend, "threads": threads}
+    made["model"] |= {
+        "network": "pp_mobileseg_tiny",
+        "bundle": bundle.name,
+        "weights": "trained",
+        "source_checkpoint_sha256": about["source_checkpoint_sha256"],
+        "files": [{"name": name, **about["files"][name]} for name in about["backends"][backend]],
+        "precision": "fp32",
+        "input_shape": [1, 3, 360, 480],
+    }
+    made["input"] |= {"kind": "golden", "count": 4, "frame_hw": None if frame is None else [720, 1280]}
+    made["timing"] = {
+        "unit": "ms",
+        "first": {"load": 100.0, "network": first},
+        "network": records.summarize(times),
+        "frame": None if frame is None else records.summarize([frame]),
+        "stages": dict.fromkeys(records.STAGES),
+    }
+    made["memory"]["peak_resident_bytes"] = 123_400_000
+    return made
 
 
 def write(path: Path, content: dict) -> None:

@@ -4,74 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
-from html.parser import HTMLParser
-from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from paddle_mobileseg.report import write_report
-from tests.report.conftest import PALETTE
-
-VOID = {"meta", "img", "link", "br", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """Text by the nearest ``id`` around it, rows of tables, attributes of tags; unbalanced tags are an error."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.stack: list[tuple[str, str]] = []
-        self.texts: dict[str, list[str]] = defaultdict(list)
-        self.rows: dict[str, list[list[str]]] = defaultdict(list)
-        self.tags: dict[str, list[dict[str, str | None]]] = defaultdict(list)
-        self.feed(text)
-        self.close()
-        assert self.stack == []
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        found = dict(attrs)
-        self.tags[tag].append(found)
-        if tag in VOID:
-            return
-        around = self.stack[-1][1] if self.stack else ""
-        known = tag in ("section", "ul", "footer") and found.get("id")
-        self.stack.append((tag, known or around))
-        if tag == "tr":
-            self.rows[self.stack[-1][1]].append([])
-        elif tag in ("td", "th"):
-            self.rows[self.stack[-1][1]][-1].append("")
-
-    def handle_startendtag(self, tag: str, attrs: list) -> None:
-        self.tags[tag].append(dict(attrs))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack and self.stack[-1][0] == tag, (tag, self.stack)
-        self.stack.pop()
-
-    def handle_data(self, data: str) -> None:
-        if not self.stack or not data.strip() or self.stack[-1][0] == "style":
-            return
-        name = self.stack[-1][1]
-        self.texts[name].append(" ".join(data.split()))
-        if any(tag in ("td", "th") for tag, _ in self.stack):
-            cell = self.rows[name][-1]
-            cell[-1] = f"{cell[-1]} {data.strip()}".strip()
-
-    def text(self, name: str) -> str:
-        return " ".join(self.texts[name])
-
-
-def report(made, **options: object) -> Page:
-    arguments = {"bundle_dirs": [made.bundle], "latency_json": made.latency, **options}
-    path = write_report(made.run, made.run.parent / "report.html", **arguments)
-    return Page(path.read_text(encoding="utf-8"))
-
-
-def change(path: Path, **values: object) -> None:
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, **values}))
+from tests.report.conftest import PALETTE, SHA
+from tests.report.page import add_record, change, report
 
 
 def test_headline(made) -> None:
@@ -82,7 +22,7 @@ def test_headline(made) -> None:
     assert "Parameters 1.49 M" in headline
     assert "MACs 0.61 G at 480×360" in headline
     assert "Size on disk 6.2 MB onnxruntime, paddle 6.2 MB" in headline  # 6.1 + 0.15 MB, without the golden tensors
-    assert "Best latency 23.5 ms onnxruntime, 2 threads, 480×360" in headline
+    assert "Best latency 23.5 ms onnxruntime, 2 threads, 480×360, Example CPU @ 2.50GHz" in headline
     assert "not measured" not in headline
 
 
@@ -154,6 +94,28 @@ def test_classes_are_sorted_with_colour_and_number(made) -> None:
     assert sum(style.startswith("width") for style in styles) == len(made.class_names) - 1  # no bar for the absent one
 
 
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        (
+            {"eval": {"flip": True, "flip_vertical": True, "scales": [0.75, 1.0]}},
+            "scales 0.75, 1, flipped, flipped vertically.",
+        ),
+        (
+            {"eval": {"flip": False, "scales": [1.0], "crop_size": [256, 192], "stride": [192, 128]}},
+            "single scale, windows of 256×192 pixels every 192×128.",
+        ),
+        ({"backend": "dygraph"}, "single scale, the checkpoint."),
+        ({"backend": "lite", "bundle_sha256": SHA}, "single scale, the exported file on lite."),
+    ],
+)
+def test_how_scores_were_made(made, scores: dict[str, Any], said: str) -> None:
+    change(made.run / "val.json", **scores)
+    page = report(made)
+    assert f"on 120 images, {said}" in page.text("classes")
+    assert ("120 images, the exported file on lite" in page.text("headline")) == ("exported file" in said)
+
+
 def test_samples(made) -> None:
     page = report(made)
     assert len(page.tags["img"]) == 6 * 4
@@ -183,10 +145,11 @@ def test_tables(made) -> None:
         ],
     ]
     assert ["model.onnx", "6.200", "2a1b2c3d4e5f", "bundle"] in page.rows["files"]
+    cpu, end = "Example CPU @ 2.50GHz", ["3", "bundle"]
     assert page.rows["latency"][1:] == [
-        ["onnxruntime", "23.5", "25.9", "2", "480×360", "50", "20.0", "40.0"],
-        ["onnxruntime", "38.4", "40.0", "1", "480×360", "50", "20.0", "55.0"],
-        ["paddle", "61.3", "66.0", "1", "480×360", "50", "20.0", "410.0"],
+        ["onnxruntime", "23.5", "2", "25.5", cpu, "480×360", "29.9 at 1280×720", "123", "20.0", "40.0", *end],
+        ["onnxruntime", "38.4", "1", "39.7", cpu, "480×360", "44.4 at 1280×720", "123", "20.0", "55.0", *end],
+        ["paddle", "61.3", "1", "65.1", cpu, "480×360", "not measured", "123", "60.0", "410.0", *end],
     ]
 
 
@@ -213,18 +176,11 @@ def test_machine_config_and_commands(made) -> None:
     assert "mobileseg train --config quickstart.yml --save_dir run" in text
     assert "mobileseg benchmark --bundle bundle" in text
     out = made.run.parent / "report.html"
-    line = f"mobileseg report --run {made.run} --bundle {made.bundle} --latency {made.latency} --output {out}"
+    line = f"mobileseg report {made.records} --run {made.run} --bundle {made.bundle} --output {out}"
     assert line in text
     assert "export (not recorded; its usual form)" in text
     assert "type: PPMobileSeg" in text
     assert len(page.tags["details"]) == 1
-
-
-def test_another_machine_is_shown_by_itself(made) -> None:
-    content = json.loads(made.latency.read_text())
-    change(made.latency, machine={**content["machine"], "cpu": "Other CPU"})
-    text = report(made).text("machine")
-    assert "Example CPU" in text and "Other CPU" in text
 
 
 def test_page_asks_the_network_for_nothing(made) -> None:
@@ -239,7 +195,7 @@ def test_page_asks_the_network_for_nothing(made) -> None:
 def test_page_is_small(made_at_full_size) -> None:
     made = made_at_full_size
     out = made.run.parent / "report.html"
-    path = write_report(made.run, out, [made.bundle], made.latency)
+    path = write_report(made.run, out, [made.bundle], [made.records])
     assert path == out
     assert path.stat().st_size < 4_000_000
 
@@ -254,7 +210,10 @@ def test_names_from_data_are_escaped(made) -> None:
     deploy = yaml.safe_load((made.bundle / "deploy.yaml").read_text())
     deploy["Bundle"]["parity"][0]["stage"] = evil
     (made.bundle / "deploy.yaml").write_text(yaml.safe_dump(deploy))
+    add_record(made, device={"name": evil, "cpu": evil}, command=evil)
+    add_record(made, status="invalid", validity={"valid": False, "reasons": [evil]})
     page = report(made)
+    assert page.text("latency").count(evil) == 2
     assert "script" not in page.tags
     assert evil in page.text("classes") and evil in page.text("machine") and evil in page.text("repeat")
     assert any(evil in str(each["alt"]) for each in page.tags["img"])
@@ -265,7 +224,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(made) -> None:
         (made.run / name).unlink()
     for path in (made.run / "val_samples").iterdir():
         path.unlink()
-    page = report(made, bundle_dirs=[], latency_json=None)
+    page = report(made, bundle_dirs=[], records=[])
     headline = page.text("headline")
     assert "mIoU 0.812 during training, iteration 1200" in headline
     for name, command in [
@@ -279,32 +238,20 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(made) -> None:
     assert f"mobileseg val --model_path {made.run}/best_model --save_dir {made.run}" in page.text("samples")
     assert "Parity is not measured." in page.text("parity") and "mobileseg export --model_path" in page.text("parity")
     assert "An exported bundle is not there." in page.text("files")
-    assert "Latency is not measured." in page.text("latency") and "mobileseg benchmark" in page.text("latency")
+    assert "Latency is not measured" in page.text("latency") and f"--output {made.records}" in page.text("latency")
     assert "Machine and versions are not there." in page.text("machine")
     assert "The configuration is not there." in page.text("repeat")
 
 
 def test_an_evaluation_alone_gives_a_page(made) -> None:
     (made.run / "log.jsonl").unlink()
-    page = report(made, bundle_dirs=[], latency_json=None)
+    page = report(made, bundle_dirs=[], records=[])
     assert "The training log is not there." in page.text("training")
     assert "mIoU 0.814" in page.text("headline")
     change(made.run / "val.json", miou=None, iou={}, kappa=None)
-    page = report(made, bundle_dirs=[], latency_json=None)
+    page = report(made, bundle_dirs=[], records=[])
     assert "mIoU not measured" in page.text("headline")
     assert "Scores by class are not measured." in page.text("classes")
-
-
-def test_null_measurements_are_not_zero(made) -> None:
-    change(made.latency, measurements=[{"backend": "paddle", "threads": None, "median_ms": None}])
-    page = report(made)
-    assert page.rows["latency"][1] == [
-        "paddle", "not measured", "not measured", "not recorded",
-        "unknown size", "not recorded", "not measured", "not measured",
-    ]  # fmt: skip
-    assert "latency not measured" in page.text("headline")
-    change(made.latency, measurements=[{"backend": "paddle", "median_ms": 4.0}])
-    assert "Best latency 4.0 ms paddle, threads not recorded, unknown size" in report(made).text("headline")
 
 
 def test_losses_that_are_not_finite_are_left_out_and_counted(made) -> None:
@@ -324,7 +271,6 @@ def test_parts_that_do_not_belong_together_are_noticed(made) -> None:
     page = report(made)
     text = page.text("")
     assert "The bundle bundle was exported from another checkpoint than the scores are of." in text
-    assert "A latency record is of another checkpoint than the bundles." in text
     assert "Parity failed: dynamic → onnxruntime of bundle." in text
     assert "bundle/golden.npz: not there." in text
     assert "bundle/model.onnx: size differs from the export." in text
@@ -340,8 +286,8 @@ def test_errors_leave_an_existing_page_alone(made) -> None:
         write_report(made.run / "none", out)
     with pytest.raises(FileNotFoundError, match="is no bundle"):
         write_report(made.run, out, [made.run])
-    with pytest.raises(FileNotFoundError, match="no latency record"):
-        write_report(made.run, out, [], made.run / "none.json")
+    with pytest.raises(FileNotFoundError, match=r"none\.json"):
+        write_report(made.run, out, [], [made.run / "none.json"])
     change(made.run / "best_model" / "checkpoint.json", palette=[[0, 0, 0]])
     with pytest.raises(ValueError, match="palette"):
         write_report(made.run, out)

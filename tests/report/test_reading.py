@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from paddle_mobileseg.report.reading import number, read_bundle, read_latency, read_log, read_run
+from paddle_mobileseg.report.reading import number, read_bundle, read_log, read_records, read_run
 
 
 def log(tmp_path, *lines: str):
@@ -70,12 +70,13 @@ def test_bundles_that_are_none(tmp_path) -> None:
         read_bundle(tmp_path)
 
 
-def test_latency_is_found_beside_the_bundle(made) -> None:
-    assert read_latency(made.run, [made.bundle], None) == []
-    (made.bundle / "latency.json").write_text(made.latency.read_text())
-    assert len(read_latency(made.run, [made.bundle, made.bundle], None)) == 1
+def test_records_are_those_of_the_bundles(made) -> None:
+    run, bundle = read_run(made.run), read_bundle(made.bundle)
+    entries, notices = read_records(run, [bundle], [made.records, *made.records.iterdir()])
+    assert len(entries) == 3 and notices == []
+    assert read_records(run, [bundle], []) == ([], [])
     with pytest.raises(FileNotFoundError, match=r"none\.json"):
-        read_latency(made.run, [made.bundle], made.run / "none.json")
+        read_records(run, [bundle], [made.run / "none.json"])
 
 
 @pytest.mark.parametrize(
