@@ -10,6 +10,8 @@ from paddle import Tensor, nn
 
 from paddle_mobileseg.layers import eval_mode
 
+COUNTED = (nn.Conv2D, nn.Linear)  # layers whose multiply-accumulate operations count
+
 
 def count(network: nn.Layer, size_hw: Sequence[int], channels: int = 3) -> tuple[int, int]:
     """Trainable parameters, and multiply-accumulate operations for one image.
@@ -29,11 +31,9 @@ def count(network: nn.Layer, size_hw: Sequence[int], channels: int = 3) -> tuple
 
     def add(layer: nn.Layer, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal macs
-        macs += output.size * int(
-            np.prod(layer.weight.shape[1:] if isinstance(layer, nn.Conv2D) else layer.weight.shape[:1])
-        )
+        macs += layer_macs(layer, output)
 
-    counted = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, (nn.Conv2D, nn.Linear))]
+    counted = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, COUNTED)]
     hooks = [layer.register_forward_post_hook(add) for layer in counted]
     try:
         with paddle.no_grad(), eval_mode(network):
@@ -42,6 +42,12 @@ def count(network: nn.Layer, size_hw: Sequence[int], channels: int = 3) -> tuple
         for hook in hooks:
             hook.remove()
     return trainable_parameters(network), macs
+
+
+def layer_macs(layer: nn.Layer, output: Tensor) -> int:
+    """Multiply-accumulate operations with which a layer of one of the types :data:`COUNTED` computed ``output``."""
+    each = layer.weight.shape[1:] if isinstance(layer, nn.Conv2D) else layer.weight.shape[:1]
+    return output.size * int(np.prod(each))
 
 
 def trainable_parameters(network: nn.Layer) -> int:
