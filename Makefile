@@ -46,6 +46,9 @@ docs: $(READY) lite  ## write docs/reference again from the code
 	@mkdir -p docs/reference
 	$(BIN)/mobileseg models --markdown > docs/reference/networks.md.new
 	@mv docs/reference/networks.md.new docs/reference/networks.md
+	$(BIN)/python -m paddle_mobileseg.benchmark.record > docs/reference/record.md.new
+	@mv docs/reference/record.md.new docs/reference/record.md
+	$(BIN)/python -m paddle_mobileseg.benchmark.model_table docs/reference/records --output docs/reference/models.md
 	$(BIN)/python benchmarks/backend_matrix.py --output docs/reference/backends.md
 
 lint: $(READY)  ## what continuous integration checks: rules and format

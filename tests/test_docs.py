@@ -45,7 +45,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder like the repository's root after a (quick) demo."""
     root = tmp_path_factory.mktemp("root") / "paddle_mobileseg"
     root.mkdir()
-    for name in ("benchmarks", "configs", "deploy", "tools"):
+    for name in ("benchmarks", "configs", "deploy", "docs", "tools"):
         (root / name).symlink_to(REPOSITORY / name)
     shared = Path(os.environ.get("MOBILESEG_SHARED", REPOSITORY.parent / "shared"))
     if shared.is_dir():
@@ -95,6 +95,10 @@ def follow(command: str, workplace: Path) -> None:
         command += " --networks topformer_tiny --formats paddle --size 64"
     elif "benchmarks/" in command:
         command += " --turns 1 --size 64 64"
+    elif "benchmark --networks" in command:
+        command = re.sub(r"--networks all|--image_size \d+ \d+", "", command).replace(
+            "benchmark ", "benchmark --image_size 64 64 " + ("--networks topformer_tiny " if " all " in command else "")
+        )
     trains = " train " in command or "tools/train.py" in command
     run(shorter(command) if trains else command, workplace)
 

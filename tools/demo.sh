@@ -20,11 +20,12 @@ run() {
 launch=(python -m paddle.distributed.launch --nproc_per_node 2 --log_dir "$out/launch" --log_level ERROR)
 [ "$(nproc)" -ge 2 ] || launch=(python)
 
-rm -rf "$out/scenes" "$out/run" "$out/bundle" "$out/launch" "$out/report.html"
+rm -rf "$out/scenes" "$out/run" "$out/bundle" "$out/launch" "$out/records" "$out/report.html" "$out/benchmark.html"
 run mobileseg scenes --output "$out/scenes" "${scenes[@]}"
 run "${launch[@]}" tools/train.py --config configs/quickstart/pp_mobileseg_tiny_scenes.yml \
     --data_root "$out/scenes" --save_dir "$out/run" --do_eval --use_vdl "${train[@]}"
 run mobileseg val --model_path "$out/run/best_model" --save_dir "$out/run"
 run mobileseg export --model_path "$out/run/best_model" --save_dir "$out/bundle" --output_op argmax --input_shape 1 3 360 480 --all
-run mobileseg benchmark --bundle "$out/bundle" --threads 1 2
-run mobileseg report --run "$out/run" --bundle "$out/bundle" --output "$out/report.html"
+run mobileseg benchmark --bundle "$out/bundle" --threads 1 2 --frame_size 1280 720 --accuracy "$out/run/val.json" --output "$out/records"
+run mobileseg report "$out/records" --output "$out/benchmark.html"
+run mobileseg report "$out/records" --run "$out/run" --bundle "$out/bundle" --output "$out/report.html"

@@ -194,7 +194,7 @@ def _pair(
     if a_raw is None or b_raw is None:
         if ratio is None:
             missing = " and ".join(letter for letter, ms in (("A", a_ms), ("B", b_ms)) if ms is None)
-            reasons.append(f"no time of the {what} in {missing}")
+            reasons.append(f"no median of the {what} in {missing}")
         else:
             reasons.append("statistics only, without the single times: nothing says how sure the ratio is")
         return Pair(*names, a_ms, b_ms, ratio, margin=margin, reasons=reasons, notes=notes)

@@ -100,7 +100,8 @@ def why_unusable(record: Record) -> str | None:
     if record["status"] == "failed":
         return f"failed: {(record['error'] or {}).get('message', 'no reason given')}"
     if record["status"] == "invalid":
-        return f"invalid: {'; '.join(record['validity']['reasons']) or 'no reason given'}"
+        first = [reason.partition(";")[0] for reason in record["validity"]["reasons"]]  # behind it: what is allowed
+        return f"invalid: {'; '.join(first) or 'no reason given'}"
     return None
 
 

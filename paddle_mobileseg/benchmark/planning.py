@@ -59,6 +59,9 @@ def plans(
         files_key(name)
     if device != LOCAL:
         open_device(device)  # nothing is asked of it yet
+        for name, value in (("--frame_size", how.get("frame_hw")), ("--profile", how.get("profile"))):
+            if value:
+                raise ValueError(f"{name} is for this machine; on a device the network alone is measured")
     if device != LOCAL and set(backends or ()) - {_ON_DEVICES}:
         raise ValueError(
             f"--backends is {' '.join(backends or ())}; on a device it is {_ON_DEVICES}, Paddle Lite's file for ARM"

@@ -14,11 +14,12 @@ not count.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from paddle_mobileseg.suggestion import did_you_mean
 
+_LIMITS = ("max_noise", "max_drift", "min_cpu_share", "max_steal", "min_ticks")
 _COUNTED = ("warmup_runs", "warmup_s", "min_runs", "min_s")  # what a preset's name promises
 
 
@@ -70,6 +71,12 @@ class Protocol:
     def turn_s(self) -> float:
         """Least seconds of a turn: long measurements have some 20 turns, not hundreds of pauses."""
         return self.min_s / 20
+
+    def section(self) -> dict[str, Any]:
+        """What a record's ``protocol`` has of it."""
+        asked = asdict(self)
+        limits = {name: asked.pop(name) for name in _LIMITS}
+        return {**asked, "limits": limits}
 
     def done(self, runs: int, seconds: float) -> bool:
         """Whether so many timed runs, of so many seconds together, are enough."""

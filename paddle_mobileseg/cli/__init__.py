@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from paddle_mobileseg.cli import catalogue, common, data, doctor, export, infer, inference, lite, training
+from paddle_mobileseg.cli import benchmark, catalogue, common, data, doctor, export, infer, inference, lite, training
 from paddle_mobileseg.cli.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
 from paddle_mobileseg.cli.missing import error_text
 from paddle_mobileseg.cpu import import_paddle, keep_freed_memory, local_processes, use_all_cores
@@ -70,8 +70,11 @@ def _parser() -> argparse.ArgumentParser:
         inference.add_predict,
         export.add_export,
         infer.add_infer,
-        export.add_benchmark,
-        export.add_report,
+        benchmark.add_benchmark,
+        benchmark.add_import_benchmark,
+        benchmark.add_compare,
+        benchmark.add_choose,
+        benchmark.add_report,
         catalogue.add_models,
         catalogue.add_weights,
         lite.add_lite,

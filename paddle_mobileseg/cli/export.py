@@ -1,4 +1,4 @@
-"""What follows a training: the commands ``export``, ``benchmark`` and ``report``."""
+"""The command ``export``."""
 
 from __future__ import annotations
 
@@ -149,43 +149,3 @@ def _target_rows(bundle: Bundle, missing: Mapping[str, str]) -> list[tuple[str, 
 
 def _backend(bundle: Bundle, entry: dict[str, Any]) -> str:
     return next(name for name, files in bundle.about["backends"].items() if files == entry["files"])
-
-
-def add_benchmark(commands: Any) -> None:
-    parser = command(commands, "benchmark", _benchmark, "measure the latency of a bundle on this machine", False)
-    parser.add_argument("--bundle", required=True, help="bundle folder")
-    parser.add_argument("--output", help="JSON file to write (default: latency.json in the bundle)")
-    parser.add_argument("--backends", nargs="+", help="such as onnxruntime, lite (default: every one that works here)")
-    parser.add_argument("--threads", nargs="+", type=int, default=[1], help="numbers of threads to measure with")
-    parser.add_argument("--warmup", type=int, default=3, help="runs before the measured ones")
-    parser.add_argument("--repeats", type=int, default=20, help="measured runs")
-
-
-def _benchmark(args: argparse.Namespace) -> None:
-    from paddle_mobileseg.benchmark import benchmark_bundle
-
-    print(
-        benchmark_bundle(
-            args.bundle, args.output, args.backends, args.threads, args.warmup, args.repeats, command=args.command_line
-        )
-    )
-
-
-def add_report(commands: Any) -> None:
-    parser = command(commands, "report", _report, "write one HTML page on a run", False)
-    parser.add_argument("--run", required=True, dest="run_dir", help="folder that training wrote (--save_dir)")
-    parser.add_argument("--bundle", nargs="*", default=[], help="bundle folders")
-    parser.add_argument("--latency", help="JSON file that benchmark wrote")
-    parser.add_argument("--output", default="report.html", help="HTML file to write")
-
-
-def _report(args: argparse.Namespace) -> None:
-    from paddle_mobileseg.report import write_report
-
-    path = write_report(
-        Path(args.run_dir),
-        Path(args.output),
-        bundle_dirs=[Path(b) for b in args.bundle],
-        latency_json=Path(args.latency) if args.latency else None,
-    )
-    print(f"report: {path}")

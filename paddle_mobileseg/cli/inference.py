@@ -27,8 +27,7 @@ def add_val(commands: Any) -> None:
     parser.add_argument("--bundle", help="evaluate this bundle, on the data of --config or of --model_path")
     parser.add_argument(
         "--backend",
-        choices=("onnxruntime", "paddle", "paddle-legacy", "lite"),
-        help="what runs the bundle (onnxruntime)",
+        help="what runs the bundle, such as paddle, lite or tensorrt (onnxruntime)",
     )
     inference_arguments(parser, "aug_eval")
     parser.add_argument("--num_workers", type=int, help="processes that read images (0)")

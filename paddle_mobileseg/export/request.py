@@ -23,8 +23,6 @@ NEEDS_SIZE = (
 )
 
 _CHANGE_SIZE = ("Resize", "ResizeByLong", "ResizeByShort", "LimitLong", "Padding")
-# What other commands leave in a bundle's folder; it is about the bundle that is replaced.
-_LEFT_BY_OTHERS = {"latency.json"}
 
 
 @dataclass(frozen=True)
@@ -219,6 +217,6 @@ def _bundle_files(manifest: Path) -> set[str]:
     """Names that a bundle's folder may hold; none if there is no readable manifest of ours."""
     try:
         files = yaml.safe_load(manifest.read_text(encoding="utf-8"))["Bundle"]["files"]
-        return {MANIFEST, MANIFEST_JSON, *files, *_LEFT_BY_OTHERS}
+        return {MANIFEST, MANIFEST_JSON, *files}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
         return set()

@@ -6,16 +6,18 @@ The program is called once a run, as
 
 It reads the tensor from IN.bin (raw, C order, little-endian; ``float32`` or ``uint8``), runs the network, writes its
 first output to OUT.bin in the same way, prints one line of JSON to stdout,
-``{"shape": [1, 256, 256], "dtype": "int32", "runtime": "2.13-rc"}`` (``runtime``, Paddle Lite's version, may be
-missing), and exits with status 0. ``mobileseg_lite_run`` of ``deploy/lite/cpp`` is such a program; CMD may have words
-before it, such as ``qemu-aarch64 -L /usr/aarch64-linux-gnu ./mobileseg_lite_run``, or be a script that copies the files
-to a board and back.
+``{"shape": [1, 256, 256], "dtype": "int32", "runtime": "2.13-rc", "times_ms": [48.5]}`` (``runtime``, Paddle Lite's
+version, and ``times_ms``, from the input in its memory to the output there, may be missing), and exits with status 0.
+For measurements it also gets ``--warmup 1``: a run before the one that counts. ``mobileseg_lite_run`` of
+``deploy/lite/cpp`` is such a program; CMD may have words before it, such as ``qemu-aarch64 -L /usr/aarch64-linux-gnu
+./mobileseg_lite_run``, or be a script that copies the files to a board and back.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shlex
 import shutil
@@ -70,9 +72,12 @@ class ArmRunner:
         threads: passed on.
         arm_runner: the command; ``MOBILESEG_ARM_RUNNER`` by default.
         timeout_s: a run that takes longer is stopped.
+        warmup: runs that the program makes before each one; above 0, it is told so by ``--warmup``.
 
     Attributes:
         version: of Paddle Lite, as the last run said, or ``None``.
+        stages_ms: ``network`` and ``compute`` (not told apart) of the last run in milliseconds, as the program gave it,
+            which starts and loads the file for each run; ``None`` where it gave none.
 
     Raises:
         ImportError: no command is given.
@@ -80,7 +85,12 @@ class ArmRunner:
     """
 
     def __init__(
-        self, files: list[Path], threads: int, arm_runner: str | None = None, timeout_s: float = 600.0
+        self,
+        files: list[Path],
+        threads: int,
+        arm_runner: str | None = None,
+        timeout_s: float = 600.0,
+        warmup: int = 0,
     ) -> None:
         (path,) = files
         command = default_command() if arm_runner is None else arm_runner
@@ -90,12 +100,16 @@ class ArmRunner:
                 f"{VARIABLE}); docs/learn/lite.md says what it must do"
             )
         check_timeout(timeout_s)
+        if isinstance(warmup, bool) or not isinstance(warmup, int) or warmup < 0:
+            raise ValueError(f"warmup is {warmup!r}; expected a whole number from 0")
         self._file_version = read_head(path, "arm").version
         self._command = split_command(command)
         self._path = path.absolute()
         self._threads = threads
         self._timeout_s = timeout_s
+        self._warmup = ["--warmup", str(warmup)] if warmup else []
         self.version: str | None = None
+        self.stages_ms: dict[str, float] | None = None
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """The network's output for ``x``: a new array.
@@ -115,6 +129,7 @@ class ArmRunner:
             x.astype(x.dtype.newbyteorder("<")).tofile(source)
             words = ["--model", str(self._path), "--input", str(source), "--shape", ",".join(map(str, x.shape))]
             words += ["--dtype", x.dtype.name, "--output", str(target), "--threads", str(self._threads)]
+            words += self._warmup
             shape, dtype = self._meaning(self._call(words))
             size = int(np.prod(shape)) * dtype.itemsize
             got = target.stat().st_size if target.is_file() else None
@@ -161,10 +176,25 @@ class ArmRunner:
                 f'printed {line[:200]!r}; expected a line such as {{"shape": [1, 256, 256], "dtype": "int32"}}, the '
                 f"type one of {', '.join(_DTYPES)}"
             ) from None
+        self.stages_ms = self._times(message.get("times_ms"))
         if version is not None:
             self.version = str(version).lstrip("v")
             check_version(self._path, self._file_version, self.version)
         return shape, np.dtype(dtype)
+
+    def _times(self, times_ms: Any) -> dict[str, float] | None:
+        if times_ms is None:
+            return None
+        if not isinstance(times_ms, list) or not all(
+            type(each) in (int, float) and 0 < each < math.inf for each in times_ms
+        ):
+            raise self._failure(f"gave times_ms {times_ms!r}; expected a list of milliseconds above 0")
+        return dict.fromkeys(("network", "compute"), float(times_ms[-1])) if times_ms else None
+
+    def describe(self) -> str:
+        """What runs, for a record."""
+        own = "its own times, without starting and loading" if self.stages_ms else "with starting and loading each run"
+        return f"Paddle Lite for ARM, by {Path(self._command[-1]).name} ({own})"
 
     @property
     def _name(self) -> str:

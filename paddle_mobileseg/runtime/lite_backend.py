@@ -10,8 +10,9 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from paddle_mobileseg.runtime.lite_file import LiteFile, nb_header
 _WORKER = Path(__file__).with_name("lite_worker.py")
 _LOAD_TIMEOUT_S = 120.0
 _LAST_BYTES = 8192
+_T = TypeVar("_T")
 
 
 class LiteBackend:
@@ -39,6 +41,9 @@ class LiteBackend:
     Attributes:
         version: what the runtime calls itself, such as ``2.13-rc``.
         threads: of matrix products, as the runtime reports them.
+        stages_ms: of the last run, ``host_to_device``, ``compute`` and ``device_to_host`` in milliseconds: the copies
+            on both sides of the pipe, and the network in its process. What a run takes beyond them is the pipe's.
+        pid: of the process with the network.
 
     Raises:
         ImportError: the environment is missing or damaged.
@@ -56,7 +61,7 @@ class LiteBackend:
         check_version(path, file.version, environment.version)
         self._path = path
         self._timeout_s = timeout_s
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._dead: str | None = None
         self._child = _Child(environment, path, threads)
         self._close = weakref.finalize(self, self._child.close)
@@ -73,7 +78,10 @@ class LiteBackend:
             raise
         self.version: str = hello["version"].lstrip("v")
         self.threads: int = hello["threads"]
+        self.pid = self._child.pid
+        self.stages_ms: dict[str, float] = {}
         self._dtype = np.dtype(hello["dtype"])
+        self._shape: tuple[int, ...] = ()
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """The network's output for ``x``: a new array.
@@ -86,15 +94,41 @@ class LiteBackend:
             ChildProcessError: the process with the network died, now or in an earlier run.
             TimeoutError: the run took longer than ``timeout_s``; the process was ended.
         """
+        with self._lock:
+            self.upload(x)
+            self.compute()
+            return self.download()
+
+    def upload(self, x: np.ndarray) -> None:
+        """First part of :meth:`run`: copy the input to where the process reads it. The parts are for one thread."""
         self._check(x)
         self._child.check_owner()
+        self._shape = x.shape
+        self._part(lambda: self._child.put(np.ascontiguousarray(x)))
+
+    def compute(self) -> None:
+        """Second part: the process reads the input, runs the network and writes the output."""
+        self._part(lambda: self._child.compute(self._shape, self._timeout_s))
+
+    def download(self) -> np.ndarray:
+        """Last part: a copy of the output."""
+        output = self._part(self._child.take)
+        self.stages_ms = dict(self._child.stages_ms)
+        return output
+
+    def describe(self) -> str:
+        """What runs, for a record."""
+        return f"Paddle Lite {self.version} for x86, in a process of its own"
+
+    def _part(self, function: Callable[[], _T]) -> _T:
         with self._lock:
             if self._dead is not None:
                 raise ChildProcessError(f"{self._dead}\nThis network's process is gone; open the bundle again")
             try:
-                return self._child.run(np.ascontiguousarray(x), self._timeout_s)
+                return function()
             except (ChildProcessError, TimeoutError) as error:
-                text = f"Paddle Lite {self.version} on {self._path.name} with an input of {list(x.shape)}: {error}"
+                shape = list(self._shape)
+                text = f"Paddle Lite {self.version} on {self._path.name} with an input of {shape}: {error}"
                 if not self._child.alive:
                     self._dead = text
                     self._close()
@@ -161,6 +195,7 @@ class _Child:
         # Appended to, so that the child can empty it. Not a pipe: one that nobody reads would stop the child.
         self._words = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115 - closed with the process
         self._unread = b""
+        self._answer: dict[str, Any] = {}  # to the last request
         shared = (self._source, self._target)
         command = [environment.python, "-I", _WORKER, path, threads, *shared]
         try:
@@ -180,6 +215,9 @@ class _Child:
                 f"cannot start {environment.python} ({error.strerror or error}); run `mobileseg lite setup --force`"
             ) from error
 
+        self.pid = self._process.pid
+        self.stages_ms: dict[str, float] = {}  # of the last run
+
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -188,18 +226,29 @@ class _Child:
         if os.getpid() != self._owner:
             raise RuntimeError("this network belongs to the process that opened it; open the bundle in each process")
 
-    def run(self, x: np.ndarray, timeout_s: float) -> np.ndarray:
+    def put(self, x: np.ndarray) -> None:
+        start = time.perf_counter()
         _write(self._source, x)
+        self.stages_ms = {"host_to_device": 1000 * (time.perf_counter() - start)}
+
+    def compute(self, shape: tuple[int, ...], timeout_s: float) -> None:
         try:
             assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps({"shape": x.shape}).encode() + b"\n")
+            self._process.stdin.write(json.dumps({"shape": shape}).encode() + b"\n")
         except BrokenPipeError:
             raise ChildProcessError(self._how_it_died()) from None
-        answer = self.answer(timeout_s)
-        output = np.empty(answer["shape"], answer["dtype"])
-        if output.nbytes != answer["bytes"]:
-            raise ChildProcessError(f"it gave {answer['bytes']} bytes for {output.dtype} {list(output.shape)}")
+        self._answer = self.answer(timeout_s)
+        read, ran, wrote = self._answer["ms"]
+        self.stages_ms["host_to_device"] = self.stages_ms.get("host_to_device", 0.0) + read
+        self.stages_ms |= {"compute": ran, "device_to_host": wrote}
+
+    def take(self) -> np.ndarray:
+        start = time.perf_counter()
+        output = np.empty(self._answer["shape"], self._answer["dtype"])
+        if output.nbytes != self._answer["bytes"]:
+            raise ChildProcessError(f"it gave {self._answer['bytes']} bytes for {output.dtype} {list(output.shape)}")
         _read(self._target, output)
+        self.stages_ms["device_to_host"] += 1000 * (time.perf_counter() - start)
         return output
 
     def answer(self, timeout_s: float) -> dict[str, Any]:

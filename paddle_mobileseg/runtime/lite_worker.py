@@ -7,10 +7,10 @@ process.
     python lite_worker.py FILE.nb THREADS INPUT_FD OUTPUT_FD
 
 Messages are lines of JSON. It says ``{"version", "dtype", "threads"}`` once the file is loaded. Then each request
-``{"shape"}`` on stdin means: the tensor lies in INPUT_FD from its beginning; the answer ``{"shape", "dtype", "bytes"}``
-on stdout: the output lies in OUTPUT_FD. ``{"error"}`` says what failed otherwise, ``{"missing"}`` that there is no
-Paddle Lite. Tensors are raw, C order,
-in the machine's own byte order. The end of stdin ends the process.
+``{"shape"}`` on stdin means: the tensor lies in INPUT_FD from its beginning; the answer
+``{"shape", "dtype", "bytes", "ms"}`` on stdout: the output lies in OUTPUT_FD; ``ms`` are the milliseconds of reading
+the input, running, and writing the output. ``{"error"}`` says what failed otherwise, ``{"missing"}`` that there is no
+Paddle Lite. Tensors are raw, C order, in the machine's own byte order. The end of stdin ends the process.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from typing import Any
 
 # PrecisionType of Paddle Lite to the type in messages, its size in bytes, and the C++ type in the names of symbols.
@@ -101,10 +102,13 @@ class _Network:
             self._predictor = self._load()
         self._shape = shape
         _, width, code = self._type
+        start = time.perf_counter()
         tensor = self._predictor.get_input(0)
         tensor.resize(shape)
         _read(source, self._memory.of_input(tensor, code, _count(shape) * width))
+        ready = time.perf_counter()
         self._predictor.run()
+        computed = time.perf_counter()
         output = self._predictor.get_output(0)
         out_shape, (dtype, width, _) = output.shape(), _type(output)
         size = _count(out_shape) * width
@@ -113,7 +117,8 @@ class _Network:
             return {"error": "the network gave no output: the file is for another kind of processor"}
         os.ftruncate(target, size)
         _write(target, data)
-        return {"shape": out_shape, "dtype": dtype, "bytes": size}
+        spent = [1000 * each for each in (ready - start, computed - ready, time.perf_counter() - computed)]
+        return {"shape": out_shape, "dtype": dtype, "bytes": size, "ms": spent}
 
 
 def _use_threads(lite: Any, threads: int) -> int:

@@ -51,6 +51,7 @@ class PaddleBackend:
 
     Attributes:
         onednn: whether it is in use.
+        version: of PaddlePaddle.
 
     Raises:
         ValueError: Paddle cannot load the files.
@@ -60,6 +61,7 @@ class PaddleBackend:
         if not isinstance(onednn, bool):
             raise ValueError(f"onednn is {onednn!r}; expected True or False")
         self._files, self._threads = files, threads
+        self.version = paddle.__version__
         self._checked: set[tuple[int, ...]] = set()  # shapes whose first result was compared
         try:
             self._load(onednn)
@@ -105,10 +107,26 @@ class PaddleBackend:
         return output
 
     def _run(self, x: np.ndarray) -> np.ndarray:
+        self.upload(x)
+        self.compute()
+        return self.download()
+
+    def upload(self, x: np.ndarray) -> None:
+        """First part of a run: copy the input. The parts compare nothing: :meth:`run` an input of this shape before."""
         self._input.reshape(x.shape)
         self._input.copy_from_cpu(x)
+
+    def compute(self) -> None:
+        """Second part: run the network."""
         self._predictor.run()
+
+    def download(self) -> np.ndarray:
+        """Last part: a copy of the output."""
         return self._output.copy_to_cpu()
+
+    def describe(self) -> str:
+        """What runs, for a record; whether with oneDNN is sure after the first :meth:`run`."""
+        return f"Paddle Inference CPU {'with' if self.onednn else 'without'} oneDNN"
 
     def _report(self, error: Exception) -> None:
         _LOGGER.warning("%s runs without oneDNN, with which Paddle failed: %s", self._files[0].name, error)

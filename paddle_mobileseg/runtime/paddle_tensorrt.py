@@ -47,6 +47,7 @@ class PaddleTensorRtBackend:
 
     Attributes:
         profile: shapes that the engine takes.
+        version: of PaddlePaddle.
 
     Raises:
         ImportError: this PaddlePaddle has no TensorRT; the message says what is missing.
@@ -73,6 +74,8 @@ class PaddleTensorRtBackend:
             )
         if not isinstance(workspace_gib, int | float) or not workspace_gib > 0:
             raise ValueError(f"workspace_gib is {workspace_gib!r}; expected a number above 0")
+        self._precision, self._device_id = precision, device_id
+        self.version = paddle.__version__
         legacy = graph.suffix == ".pdmodel"
         if problems := missing(legacy):
             raise ImportError("TensorRT in Paddle Inference cannot run here: " + "; ".join(problems))
@@ -98,11 +101,33 @@ class PaddleTensorRtBackend:
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """The graph's output; :class:`ValueError` for a shape beyond :attr:`profile`."""
+        self.upload(x)
+        self.compute()
+        return self.download()
+
+    def upload(self, x: np.ndarray) -> None:
+        """First part of :meth:`run`: copy the input to the GPU."""
         self.profile.check(x.shape)
         self._input.reshape(x.shape)
         self._input.copy_from_cpu(x)
+        self._wait()
+
+    def compute(self) -> None:
+        """Second part: run the network, and wait until the GPU is done."""
         self._predictor.run()
+        self._wait()
+
+    def download(self) -> np.ndarray:
+        """Last part: a copy of the output."""
         return self._output.copy_to_cpu()
+
+    def describe(self) -> str:
+        """What runs, for a record."""
+        return f"Paddle Inference TensorRT {self._precision}"
+
+    def _wait(self) -> None:
+        """Paddle's run() gives the GPU its work and may return before it is done."""
+        paddle.device.synchronize(f"gpu:{self._device_id}")
 
     def _converted_config(self, graph: Path, precision: str, workspace: int) -> Any:
         """Convert the program, and a configuration that runs the result."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -94,6 +95,7 @@ class Session:
     Attributes:
         bundle: the manifest.
         backend, threads: as given.
+        runner: the backend, which :meth:`run_tensor` calls; ``load_s``: seconds that it took to load its files.
 
     Raises:
         FileNotFoundError: no bundle there, or a file of it is missing.
@@ -113,11 +115,13 @@ class Session:
         files = self.bundle.files_of(_BACKENDS[backend].files)
         self.bundle.verify(files)
         self._input = GraphInput(self.bundle.deploy, self.bundle.about["input"])
-        self._runner = runner_class(files, threads, **options)
+        start = time.perf_counter()
+        self.runner = runner_class(files, threads, **options)
+        self.load_s = time.perf_counter() - start
 
     def close(self) -> None:
         """Give back what the backend holds (Paddle Lite: a process); also at the end of a ``with`` block."""
-        close = getattr(self._runner, "close", None)
+        close = getattr(self.runner, "close", None)
         if close is not None:
             close()
 
@@ -143,8 +147,18 @@ class Session:
         Raises:
             ValueError: another dtype or shape, or a size that the graph does not take.
         """
-        batch, trans_info = self._input(image)
-        output = self.run_tensor(batch)[0]
+        x, trans_info = self.prepare(image)
+        return self.finish(self.runner.run(x), trans_info)
+
+    def prepare(self, image: np.ndarray) -> tuple[np.ndarray, TransInfo]:
+        """First part of :meth:`run`: the tensor that the graph takes, checked, and what :meth:`finish` needs."""
+        x, trans_info = self._input(image)
+        self._input.check(x)
+        return x, trans_info
+
+    def finish(self, outputs: np.ndarray, trans_info: TransInfo) -> np.ndarray:
+        """Last part of :meth:`run`: labels of the image's size from the graph's output."""
+        output = outputs[0]
         if output.ndim == 3:
             return restored_labels(output, trans_info, probabilities=self.bundle.output_op == "softmax")
         labels = Preprocess.restore(output.astype(np.int32, copy=False), trans_info)
@@ -164,7 +178,7 @@ class Session:
             ValueError: another dtype or shape.
         """
         self._input.check(x)
-        return self._runner.run(np.ascontiguousarray(x))
+        return self.runner.run(np.ascontiguousarray(x))
 
 
 def output_labels(output: np.ndarray) -> np.ndarray:
@@ -207,6 +221,17 @@ def _restored(score: np.ndarray, trans_info: TransInfo) -> np.ndarray:
     return score
 
 
+def files_key(backend: str) -> str:
+    """What ``Bundle.backends`` of a manifest calls the files that a backend runs.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if backend not in _BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; expected one of {', '.join(_BACKENDS)}")
+    return _BACKENDS[backend].files
+
+
 def backend_class(name: str) -> type[Backend]:
     """The class behind a name of :data:`BACKENDS`.
 
@@ -214,8 +239,7 @@ def backend_class(name: str) -> type[Backend]:
         ValueError: unknown name.
         ImportError: its package is not installed.
     """
-    if name not in _BACKENDS:
-        raise ValueError(f"unknown backend {name!r}; expected one of {', '.join(_BACKENDS)}")
+    files_key(name)
     entry = _BACKENDS[name]
     if entry.package is not None and importlib.util.find_spec(entry.package) is None:
         raise ImportError(

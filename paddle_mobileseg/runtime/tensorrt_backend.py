@@ -45,6 +45,7 @@ class TensorRtBackend:
         profile: shapes that the engine takes.
         input_dtype: what the engine takes.
         from_cache: the engine was built before.
+        version: of TensorRT.
 
     Raises:
         ImportError: tensorrt or cuda-python is missing or too old.
@@ -74,6 +75,7 @@ class TensorRtBackend:
             raise ValueError(f"workspace_gib is {workspace_gib!r}; expected a number above 0")
         self._precision = precision
         self._trt = import_tensorrt()
+        self.version: str = self._trt.__version__
         self._device = Device(device_id)
         self._log = make_log(self._trt)
         shapes = (min_shape, opt_shape, max_shape)
@@ -112,6 +114,12 @@ class TensorRtBackend:
             ValueError: another shape or dtype.
             OSError: the GPU failed, or its memory is full.
         """
+        self.upload(x)
+        self.compute()
+        return self.download()
+
+    def upload(self, x: np.ndarray) -> None:
+        """First part of :meth:`run`: copy the input to the GPU; it is there when this returns."""
         self.profile.check(x.shape)
         if x.dtype != self.input_dtype:
             raise ValueError(f"the input is {x.dtype}; this engine takes {self.input_dtype}")
@@ -124,15 +132,24 @@ class TensorRtBackend:
         context.set_tensor_address(self._input_name, self._input.address)
         context.set_tensor_address(self._output_name, self._output.address)
         device.to_device(self._input, np.ascontiguousarray(x))
+        device.wait()
+
+    def compute(self) -> None:
+        """Second part: run the network, and wait until the GPU is done."""
+        device = self._device
         device.start_clock()
-        started = context.execute_async_v3(int(device.stream))
+        started = self._context.execute_async_v3(int(device.stream))
         elapsed_ms = device.stop_clock()
         if not started:
             raise OSError(f"TensorRT could not run the network: {self._log.last()}")
         self.last_gpu_ms = elapsed_ms
+
+    def download(self) -> np.ndarray:
+        """Last part: a copy of the output."""
+        assert self._output is not None
         # Where a shape follows from values (output vim), it is known only now.
-        output = np.empty(tuple(context.get_tensor_shape(self._output_name)), self._output_dtype)
-        device.to_host(output, self._output)
+        output = np.empty(tuple(self._context.get_tensor_shape(self._output_name)), self._output_dtype)
+        self._device.to_host(output, self._output)
         return output
 
     def describe(self) -> str:

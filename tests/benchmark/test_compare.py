@@ -120,7 +120,7 @@ def test_frames_of_other_cameras_have_no_verdict() -> None:
     b["input"]["frame_hw"] = [1080, 1920]
 
     assert "frame size differs: 480, 640 and 1080, 1920" in compare([a, b], what="frame").pairs[0].reasons[0]
-    assert "no time of the frame in B" in compare([a, made()], what="frame").pairs[0].reasons[0]
+    assert "no median of the frame in B" in compare([a, made()], what="frame").pairs[0].reasons[0]
 
 
 def test_failures_and_invalid_records_say_why() -> None:

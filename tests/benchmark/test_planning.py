@@ -68,6 +68,8 @@ def test_on_a_device_it_is_the_file_for_arm(bundles: dict[Path, FakeBundle]) -> 
     assert [plan.backend for plan in planning.plans([first], None, [4], device="adb")] == ["lite-arm"]
     with pytest.raises(ValueError, match="--backends is onnxruntime; on a device it is lite-arm"):
         planning.plans([first], ["onnxruntime"], [1], device="ssh:board")
+    with pytest.raises(ValueError, match="--frame_size is for this machine"):
+        planning.plans([first], None, [1], device="adb", frame_hw=(720, 1280))
     with pytest.raises(ValueError, match="no files for lite-arm"):
         planning.plans([second], None, [1], device="adb")
 

@@ -1,80 +1,22 @@
-"""Bundles and files to run.
-
-The bundle is made by hand, without Paddle: each pixel's label is the channel with the largest value.
-"""
+"""Bundles and files to run."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
 from paddle_mobileseg.runtime import lite_environment
-from paddle_mobileseg.runtime.bundle import GOLDEN, describe_files, write_manifest
+from tests.handmade import write_bundle
 
 
 @pytest.fixture
 def make_bundle(tmp_path: Path) -> Any:
     """Function (output_op, input_shape, transforms) -> bundle folder."""
-
-    def make(output_op: str = "argmax", input_shape: Any = (-1, 3, -1, -1), transforms: Any = ()) -> Path:
-        folder = tmp_path / "bundle"
-        folder.mkdir()
-        dims = [None if n == -1 else n for n in input_shape]
-        floats = output_op in ("none", "softmax")
-        helper, kinds = onnx.helper, onnx.TensorProto
-        nodes = [helper.make_node("Identity", ["x"], ["y"])]
-        if not floats:
-            nodes = [
-                helper.make_node("ArgMax", ["x"], ["best"], axis=1, keepdims=0),
-                helper.make_node("Cast", ["best"], ["y"], to=kinds.INT32),
-            ]
-        graph = helper.make_graph(
-            nodes,
-            "largest",
-            [helper.make_tensor_value_info("x", kinds.FLOAT, dims)],
-            [helper.make_tensor_value_info("y", kinds.FLOAT if floats else kinds.INT32, dims if floats else None)],
-        )
-        onnx.save(
-            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), folder / "model.onnx"
-        )
-        x = np.random.default_rng(0).random((1, 3, 4, 6), np.float32)
-        np.savez(folder / GOLDEN, input_0=x, output_0=x.argmax(1).astype(np.int32))
-        deploy = {"transforms": list(transforms), "input_shape": list(input_shape), "output_op": output_op}
-        about = {
-            "network": "Largest",
-            "num_classes": 3,
-            "class_names": ["red", "green", "blue"],
-            "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]],
-            "input": {"name": "x"},
-            "backends": {"onnxruntime": ["model.onnx"]},
-            "files": describe_files(folder, ["model.onnx", GOLDEN]),
-            "parity": [
-                {
-                    "stage": "dynamic->onnxruntime",
-                    "images": 1,
-                    "label_agreement": 0.9999,
-                    "boundary_agreement": 0.75,
-                    "max_abs_diff": 0.0625,
-                    "tolerance": 0.999,
-                },
-                {
-                    "stage": "predict->onnxruntime",
-                    "images": 1,
-                    "label_agreement": 0.5,
-                    "boundary_agreement": None,
-                    "max_abs_diff": None,
-                    "tolerance": None,
-                },
-            ],
-        }
-        write_manifest(folder, deploy, about)
-        return folder
-
-    return make
+    return functools.partial(write_bundle, tmp_path / "bundle")
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from paddle_mobileseg.export.legacy import save_legacy  # noqa: E402
 from paddle_mobileseg.export.static import GraphSpec, save_static  # noqa: E402
 from paddle_mobileseg.runtime import paddle_backend  # noqa: E402
 from paddle_mobileseg.runtime.paddle_backend import PaddleBackend  # noqa: E402
+from tests.runtime.test_stages import assert_parts_are_the_whole, some  # noqa: E402
 
 
 class Upsampled(nn.Layer):
@@ -100,6 +101,26 @@ def test_with_and_without_onednn(
     assert_right(runner, network)
     assert runner.onednn is onednn
     assert not caplog.records
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+def test_a_run_in_parts(files: list[Path], onednn: bool) -> None:
+    runner = PaddleBackend(files, 1, onednn=onednn)
+    assert_parts_are_the_whole(runner, some((16, 24), (8, 6), (16, 24)))
+    assert runner.describe() == f"Paddle Inference CPU {'with' if onednn else 'without'} oneDNN"
+    assert runner.version == paddle.__version__
+
+
+def test_parts_compare_nothing(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = PaddleBackend(files, 1)
+    (x,) = some((16, 24))
+    runner.run(x)
+    made: list[int] = []
+    monkeypatch.setattr(paddle_backend, "_is_close", lambda found, expected: made.append(1) or True)
+    runner.upload(x)
+    runner.compute()
+    runner.download()
+    assert made == []
 
 
 def test_onednn_is_the_default(files: list[Path]) -> None:

@@ -168,7 +168,7 @@ def test_options_are_those_of_the_backend(make_bundle: Any) -> None:
 def test_a_session_can_be_closed(make_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[int] = []
     with Session(make_bundle()) as session:
-        monkeypatch.setattr(type(session._runner), "close", lambda self: closed.append(1), raising=False)
+        monkeypatch.setattr(type(session.runner), "close", lambda self: closed.append(1), raising=False)
         assert closed == []
     assert closed == [1]
 

@@ -49,6 +49,24 @@ def test_labels(make_bundle: Any, fake: Any) -> None:
         assert np.array_equal(session.run(picture), labels)
 
 
+def test_each_part_waits_for_the_gpu(make_bundle: Any, fake: Any) -> None:
+    backend = TensorRtBackend([make_bundle() / "model.onnx"], opt_shape=[1, 3, 4, 6])
+    x = np.random.default_rng(0).random((1, 3, 4, 6), np.float32)
+    calls = fake[1].calls
+    expected = backend.run(x)
+    for part, done in (
+        (lambda: backend.upload(x), ["copy", "wait"]),
+        (backend.compute, ["record", "record", "synchronize"]),
+    ):
+        calls.clear()
+        part()
+        assert calls == done
+    calls.clear()
+    assert np.array_equal(backend.download(), expected)
+    assert calls == ["copy", "wait"]
+    assert backend.version == fake[0].__version__
+
+
 def test_outputs_are_left_alone_by_later_runs_of_other_sizes(make_bundle: Any, fake: Any) -> None:
     session = Session(make_bundle(), "tensorrt", min_shape=[1, 3, 1, 1], max_shape=[2, 3, 64, 64])
     rng = np.random.default_rng(0)
@@ -71,7 +89,7 @@ def test_the_clock_is_read_when_the_gpu_is_done(make_bundle: Any, fake: Any) -> 
     assert backend.last_gpu_ms is None
     fake[1].calls.clear()
     backend.run(np.zeros((1, 3, 4, 6), np.float32))
-    assert fake[1].calls == ["copy", "record", "record", "synchronize", "copy", "wait"]
+    assert fake[1].calls == ["copy", "wait", "record", "record", "synchronize", "copy", "wait"]
     assert backend.last_gpu_ms is not None
     assert backend.last_gpu_ms >= 0
 
@@ -187,7 +205,7 @@ def test_inputs_beyond_the_profile(make_bundle: Any, fake: Any) -> None:
     with pytest.raises(ValueError, match=r"takes \[1, 3, 4, 4\] to \[1, 3, 8, 8\]"):
         session.run_tensor(np.zeros((1, 3, 9, 8), np.float32))
     with pytest.raises(ValueError, match="float64"):
-        session._runner.run(np.zeros((1, 3, 8, 8)))
+        session.runner.run(np.zeros((1, 3, 8, 8)))
 
 
 def test_a_file_that_tensorrt_cannot_read(fake: Any, tmp_path: Path) -> None:

@@ -56,10 +56,14 @@ class Config:
         return note
 
 
+WAITS: list[str] = []  # devices that were waited for
+
+
 @pytest.fixture
 def gpu_build(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """A Paddle that says it has CUDA and TensorRT, and one GPU."""
     made: list[Config] = []
+    WAITS.clear()
 
     class Handle:
         def reshape(self, shape: Any) -> None:
@@ -96,7 +100,7 @@ def gpu_build(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
             __version__="3.3.1",
             inference=inference,
             is_compiled_with_cuda=lambda: True,
-            device=SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 1)),
+            device=SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 1), synchronize=WAITS.append),
         ),
     )
     return made
@@ -182,6 +186,17 @@ def test_the_route_of_paddle_3(gpu_build: list[Config], monkeypatch: pytest.Monk
     assert "enable_tensorrt_engine" not in config.told
     with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES=1"):
         PaddleTensorRtBackend(JSON, device_id=1, **SHAPES)
+
+
+def test_each_part_waits_for_the_gpu(gpu_build: list[Config], tmp_path: Path) -> None:
+    files = [tmp_path / "legacy.pdmodel", tmp_path / "legacy.pdiparams"]
+    backend = PaddleTensorRtBackend(files, opt_shape=[1, 3, 4, 6], device_id=0)
+    backend.upload(np.zeros((1, 3, 4, 6), np.float32))
+    assert WAITS == ["gpu:0"]
+    backend.compute()
+    assert WAITS == ["gpu:0", "gpu:0"]
+    assert np.array_equal(backend.download(), [7])
+    assert backend.describe() == "Paddle Inference TensorRT fp32"
 
 
 def test_what_is_missing_is_named(gpu_build: list[Config], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,9 @@
 
 namespace mobileseg {
 
-std::vector<std::string> labelling_arguments() {
-  return {"bundle", "input", "output", "threads", "repeats", "dump_input"};
-}
+namespace {
 
+// Milliseconds of `repeats` runs after `warmup` others; `output` gets the last result.
 std::vector<double> timed_runs(Runner& runner, const Tensor& input, int warmup, int repeats, Tensor& output) {
   using Clock = std::chrono::steady_clock;
   for (int i = 0; i < warmup; ++i) output = runner.run(input);
@@ -25,6 +24,12 @@ std::vector<double> timed_runs(Runner& runner, const Tensor& input, int warmup, 
     times_ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
   }
   return times_ms;
+}
+
+}  // namespace
+
+std::vector<std::string> labelling_arguments() {
+  return {"bundle", "input", "output", "threads", "repeats", "dump_input"};
 }
 
 void label_image(const Options& options, const std::string& backend, const MakeRunner& make_runner) {

@@ -21,7 +21,4 @@ using MakeRunner =
 // Reads the bundle and the image, runs the backend's graph and writes the labels; prints what it did. Throws Error.
 void label_image(const Options& options, const std::string& backend, const MakeRunner& make_runner);
 
-// Milliseconds of `repeats` runs after `warmup` others; `output` gets the last result.
-std::vector<double> timed_runs(Runner& runner, const Tensor& input, int warmup, int repeats, Tensor& output);
-
 }  // namespace mobileseg

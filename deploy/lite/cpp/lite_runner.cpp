@@ -2,6 +2,7 @@
 
 #include <paddle_api.h>
 
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -64,23 +65,36 @@ class LightPredictor : public LiteRunner {
 
   std::string version() const override { return predictor_->GetVersion(); }
 
+  StageTimes stages() const override { return stages_; }
+
   Tensor run(const Tensor& input) override {
+    const auto start = Clock::now();
     const auto in = predictor_->GetInput(0);
     in->Resize(input.shape);
     void* const target = input.dtype == DType::kUInt8 ? static_cast<void*>(in->mutable_data<std::uint8_t>())
                                                       : static_cast<void*>(in->mutable_data<float>());
     std::memcpy(target, input.bytes.data(), input.bytes.size());
+    const auto uploaded = Clock::now();
     predictor_->Run();
+    const auto computed = Clock::now();
     const auto out = predictor_->GetOutput(0);
     Tensor result;
     result.dtype = dtype_of(out->precision());
     result.shape = out->shape();
     result.bytes.resize(item_count(result.shape) * item_size(result.dtype));
     std::memcpy(result.bytes.data(), data_of(*out, result.dtype), result.bytes.size());
+    stages_ = {milliseconds(start, uploaded), milliseconds(uploaded, computed), milliseconds(computed, Clock::now())};
     return result;
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  static double milliseconds(Clock::time_point from, Clock::time_point to) {
+    return std::chrono::duration<double, std::milli>(to - from).count();
+  }
+
+  StageTimes stages_;
   std::shared_ptr<lite::PaddlePredictor> predictor_;
 };
 

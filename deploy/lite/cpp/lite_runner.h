@@ -8,8 +8,18 @@
 
 namespace mobileseg {
 
+// Milliseconds of the parts of one run: the input into Paddle Lite's memory, the network, the output out of it.
+struct StageTimes {
+  double upload = 0;
+  double compute = 0;
+  double download = 0;
+};
+
 class LiteRunner : public Runner {
  public:
+  // Of the last run.
+  virtual StageTimes stages() const = 0;
+
   // Of the library, such as "v2.13-rc".
   virtual std::string version() const = 0;
 };

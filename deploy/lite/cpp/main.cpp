@@ -1,6 +1,10 @@
 // Labels of one image by a bundle's .nb file, or raw tensors through any .nb file, in Paddle Lite.
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "files.h"
 #include "labelling.h"
@@ -19,7 +23,9 @@ constexpr char kUsage[] =
     "   or: mobileseg_lite_run --model FILE.nb --input IN.bin --shape 1,3,256,256 --dtype float32 --output OUT.bin\n"
     "\n"
     "The first writes the class of each pixel as a palette PNG of the image's size. The second is what Python's ARM\n"
-    "runner calls: raw little-endian tensors, and one line of JSON on stdout that says what the output is.\n"
+    "runner calls: raw little-endian tensors, and one line of JSON on stdout that says what the output is, how long\n"
+    "each run took (times_ms; of that upload_ms, compute_ms, download_ms), the first run of the process and the\n"
+    "loading (first_ms, load_ms), and the memory of the process (before_load_bytes, peak_rss_bytes).\n"
     "\n"
     "  --bundle DIR        folder that `mobileseg export` wrote, with deploy.json and the .nb file for ARM\n"
     "  --input FILE        JPEG or PNG; with --model: the tensor\n"
@@ -63,35 +69,93 @@ Tensor read_tensor(const Options& options) {
   return tensor;
 }
 
-// The line that paddle_mobileseg/runtime/arm_runner.py reads.
-void print_result(const Tensor& output, const std::string& version, const std::vector<double>& times_ms) {
+// A number of bytes in Linux's /proc/self/status, such as "VmHWM"; 0 where there is none.
+std::uint64_t memory_of(const char* name) {
+  std::FILE* const status = std::fopen("/proc/self/status", "r");
+  if (status == nullptr) return 0;
+  std::uint64_t bytes = 0;
+  char line[256];
+  while (bytes == 0 && std::fgets(line, sizeof line, status) != nullptr) {
+    const std::size_t length = std::strlen(name);
+    if (std::strncmp(line, name, length) == 0 && line[length] == ':') {
+      bytes = std::strtoull(line + length + 1, nullptr, 10) * 1024;
+    }
+  }
+  std::fclose(status);
+  return bytes;
+}
+
+// What is told of a measurement; times are milliseconds, of every timed run in order.
+struct Measured {
+  double load = 0;   // reading the file and making the predictor
+  double first = 0;  // the first run of the process, timed or not
+  std::vector<double> times, uploads, computes, downloads;
+  std::uint64_t before_load = 0;  // resident bytes
+};
+
+Measured measure(LiteRunner& runner, const Tensor& input, int warmup, int repeats, Tensor& output) {
+  using Clock = std::chrono::steady_clock;
+  Measured measured;
+  for (int i = 0; i < warmup + repeats; ++i) {
+    const auto start = Clock::now();
+    output = runner.run(input);
+    const double time = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+    if (i == 0) measured.first = time;
+    if (i < warmup) continue;
+    measured.times.push_back(time);
+    measured.uploads.push_back(runner.stages().upload);
+    measured.computes.push_back(runner.stages().compute);
+    measured.downloads.push_back(runner.stages().download);
+  }
+  return measured;
+}
+
+std::string list_of(const std::vector<double>& values) {
+  std::string text;
+  for (const double value : values) {
+    char number[32];
+    std::snprintf(number, sizeof number, "%s%.6f", text.empty() ? "" : ", ", value);
+    text += number;
+  }
+  return "[" + text + "]";
+}
+
+std::string count_or_null(std::uint64_t bytes) { return bytes == 0 ? "null" : std::to_string(bytes); }
+
+// The line that paddle_mobileseg/runtime/arm_runner.py and benchmark/devices/remote_runner.py read.
+void print_result(const Tensor& output, const std::string& version, const Measured& measured) {
   std::string quoted;
   for (const char c : version) {
     if (c == '"' || c == '\\') quoted += '\\';
     if (static_cast<unsigned char>(c) >= ' ') quoted += c;
   }
-  std::string times;
-  for (const double time : times_ms) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%s%.4f", times.empty() ? "" : ", ", time);
-    times += text;
-  }
-  std::printf("{\"shape\": %s, \"dtype\": \"%s\", \"runtime\": \"%s\", \"times_ms\": [%s]}\n",
-              describe(output.shape).c_str(), name_of(output.dtype), quoted.c_str(), times.c_str());
+  std::printf("{\"shape\": %s, \"dtype\": \"%s\", \"runtime\": \"%s\", \"times_ms\": %s, ",
+              describe(output.shape).c_str(), name_of(output.dtype), quoted.c_str(), list_of(measured.times).c_str());
+  std::printf("\"load_ms\": %.6f, \"first_ms\": %.6f, \"upload_ms\": %s, \"compute_ms\": %s, \"download_ms\": %s, ",
+              measured.load, measured.first, list_of(measured.uploads).c_str(), list_of(measured.computes).c_str(),
+              list_of(measured.downloads).c_str());
+  std::printf("\"before_load_bytes\": %s, \"peak_rss_bytes\": %s}\n", count_or_null(measured.before_load).c_str(),
+              count_or_null(memory_of("VmHWM")).c_str());
 }
 
 void run_tensor(const Options& options) {
+  using Clock = std::chrono::steady_clock;
   const std::string model = options.required("model");
   const std::string target = options.required("output");
   const int threads = options.count("threads", 1, 1);
   const int warmup = options.count("warmup", 0, 0);
   const int repeats = options.count("repeats", 1, 1);
   const Tensor input = read_tensor(options);
+  const std::uint64_t before_load = memory_of("VmRSS");
+  const auto start = Clock::now();
   const auto runner = make_lite_runner(model, read_file(model), threads, options.get("power_mode", kNoBind));
+  const double load = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
   Tensor output;
-  const std::vector<double> times_ms = timed_runs(*runner, input, warmup, repeats, output);
+  Measured measured = measure(*runner, input, warmup, repeats, output);
+  measured.load = load;
+  measured.before_load = before_load;
   write_file(target, output.bytes.data(), output.bytes.size());
-  print_result(output, runner->version(), times_ms);
+  print_result(output, runner->version(), measured);
 }
 
 int body(int argc, char** argv) {

@@ -1,0 +1,36 @@
+"""What tests of phones do again and again."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paddle_mobileseg.benchmark.devices.adb import AdbDevice
+from tests.benchmark.devices.fake_adb_server import FakeAdbServer
+
+Start = Callable[..., FakeAdbServer]
+NEEDS_ADB = pytest.mark.skipif(shutil.which("adb") is None, reason="needs Debian's package adb")
+
+
+def opened(server: FakeAdbServer, **options: Any) -> AdbDevice:
+    device = AdbDevice(environment=server.env, **options)
+    device.check()
+    return device
+
+
+def some_file(path: Path, size: int = 200_000) -> Path:
+    path.write_bytes(np.random.default_rng(size).bytes(size))
+    return path
+
+
+def assert_all_ended(server: FakeAdbServer) -> None:
+    deadline = time.monotonic() + 10
+    while server.phones[0].running() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert server.phones[0].running() == 0

@@ -1,0 +1,543 @@
+"""Measuring on a device, over adb (a made-up phone) and over ssh (a server on this machine), with a stand-in runner."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paddle_mobileseg.benchmark import record
+from paddle_mobileseg.benchmark.devices import Device, DeviceError, remote, remote_job
+from paddle_mobileseg.benchmark.devices.adb import AdbDevice
+from paddle_mobileseg.benchmark.devices.remote import measure_remote
+from paddle_mobileseg.benchmark.devices.remote_runner import find_programs, parse_runner_line, timing_sections
+from paddle_mobileseg.benchmark.plan import Plan
+from paddle_mobileseg.benchmark.protocol import Protocol, protocol
+from paddle_mobileseg.runtime.bundle import GOLDEN, describe_files, write_manifest
+from tests.benchmark.devices import stand_in_runner
+from tests.benchmark.devices.fake_adb_server import FakeAdbServer, Fault
+from tests.benchmark.devices.sshd import LocalSshd, running
+from tests.deploy.cpp_build import x86_programs
+from tests.deploy.test_lite_cpp import arm_program, lite_file
+
+LAX = {"max_noise": 1e9, "max_drift": 1e9}
+QUICK = protocol("quick", warmup_runs=2, min_runs=12, **LAX)
+
+
+def write_bundle(folder: Path, backend: str = "lite-arm", inputs: int = 1, program: str = "argmax int32") -> Path:
+    """A bundle with a file that the stand-in for Paddle Lite runs: the channel with the largest value."""
+    folder.mkdir(parents=True)
+    (folder / "model.nb").write_bytes(lite_file(program))
+    tensors = {}
+    for number in range(inputs):
+        x = np.random.default_rng(number).normal(size=(1, 3, 8, 10)).astype(np.float32)
+        tensors |= {f"input_{number}": x, f"output_{number}": x.argmax(1).astype(np.int32)}
+    np.savez(folder / GOLDEN, **tensors)
+    about = {
+        "network": "Largest",
+        "num_classes": 3,
+        "class_names": ["red", "green", "blue"],
+        "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]],
+        "input": {"name": "x", "dtype": "float32", "layout": "NCHW"},
+        "backends": {backend: ["model.nb"]},
+        "files": describe_files(folder, ["model.nb", GOLDEN]),
+    }
+    write_manifest(folder, {"transforms": [], "input_shape": [1, 3, 8, 10], "output_op": "argmax"}, about)
+    return folder
+
+
+class Board:
+    """A device and what a test may do to it."""
+
+    def __init__(self, device: Device, folder: Path, sshd: LocalSshd | None, adb: FakeAdbServer | None) -> None:
+        self.device, self.sshd, self.adb = device, sshd, adb
+        self._folder = folder
+
+    def runner(self, bundle: Path, **settings: Any) -> Path:
+        folder = self._folder / "runner"
+        folder.mkdir(exist_ok=True)
+        return stand_in_runner.make(folder / "mobileseg_lite_run", [bundle / GOLDEN], **settings)
+
+
+@pytest.fixture(params=["phone", "linux"])
+def board(request: pytest.FixtureRequest) -> Board:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Iterator[Board]:
+    if shutil.which("adb") is None:
+        pytest.skip("adb is not installed (Debian: adb)")
+    with FakeAdbServer() as adb:
+        yield Board(AdbDevice(environment=adb.env), tmp_path, None, adb)
+
+
+@pytest.fixture
+def linux(tmp_path: Path) -> Iterator[Board]:
+    (tmp_path / "sshd").mkdir()
+    server = LocalSshd(tmp_path / "sshd")
+    device = server.device()
+    yield Board(device, tmp_path, server, None)
+    device.cleanup()
+    server.stop()
+
+
+def measure(
+    board: Board, plans: Sequence[Plan], runner: Path, rules: Protocol = QUICK, said: list[str] | None = None
+) -> list[dict[str, Any]]:
+    said = [] if said is None else said
+    made = list(measure_remote(board.device, plans, rules, "mobileseg benchmark", runner, said.append))
+    assert len(made) == len(plans)
+    for each in made:
+        record.validate(each)
+    return made
+
+
+def test_a_measurement(board: Board, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", inputs=2)
+
+    (made,) = measure(
+        board, [Plan(bundle, "lite-arm", 2, power_mode="high")], board.runner(bundle, ms=3.0, first_ms=20)
+    )
+
+    assert (made["status"], made["error"], made["validity"]) == ("ok", None, {"valid": True, "reasons": []})
+    assert made["parity"] == {"inputs": 2, "label_agreement": 1.0, "tolerance": 0.999, "passed": True}
+    assert made["device"]["kind"] == board.device.kind
+    assert made["backend"] == {
+        "requested": "lite-arm",
+        "actual": "Paddle Lite light predictor (arm)",
+        "version": "2.13-rc",
+        "threads": 2,
+        "affinity": None,
+        "power_mode": "high",
+        "options": {"runner": "mobileseg_lite_run"},
+    }
+    assert made["input"] == {"kind": "golden", "count": 2, "classes_present": [3, 3], "frame_hw": None}
+    assert made["model"]["input_shape"] == [1, 3, 8, 10]
+    assert made["timing"]["network"]["count"] == 12
+    assert 3.0 <= made["timing"]["network"]["min"] <= made["timing"]["network"]["median"] < 50
+    assert made["protocol"]["turns"] == [0] * 6 + [1] * 6
+    assert (made["protocol"]["warmup_runs"], made["protocol"]["min_runs"]) == (2, 12)
+    assert made["timing"]["first"] is None  # the stand-in does not tell: unknown, not zero
+    assert made["memory"]["peak_resident_bytes"] is None
+    before, after = made["thermal"]["before"], made["thermal"]["after"]
+    assert 0 <= before["at_s"] < after["at_s"]
+    assert made["command"] == "mobileseg benchmark"
+    assert len(made["key"]) == 16
+    record.write(tmp_path / "records", made)
+
+
+def test_what_a_device_has_already_is_not_copied_again(board: Board, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    copied = tmp_path / "copied"
+    copied.touch()
+    if board.sshd is not None:
+        board.sshd.command("cat", f'[ $# = 0 ] && echo push >> {copied}; exec {shutil.which("cat")} "$@"')
+
+    first, second = measure(board, [Plan(bundle, "lite-arm"), Plan(bundle, "lite-arm", 2)], board.runner(bundle))
+
+    assert (first["status"], second["status"]) == ("ok", "ok")
+    assert first["key"] != second["key"]
+    pushes = board.adb.requests if board.adb is not None else copied.read_text().splitlines()
+    assert len([each for each in pushes if each.startswith("push")]) == 3  # runner, model, input
+    if board.sshd is not None:
+        assert not Path(board.device.folder).exists()  # nothing is left behind
+
+
+def test_a_connection_that_is_lost_and_comes_back(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    runner = board.runner(bundle, ms=20.0)
+    said: list[str] = []
+    if board.adb is not None:
+        board.adb.faults.append(Fault("reboot", on="shell", match="--model", skip=1, absent=3))
+    else:
+        cut_once(board, monkeypatch, on_run=2)
+
+    (made,) = measure(board, [Plan(bundle, "lite-arm")], runner, said=said)
+
+    assert (made["status"], made["error"]) == ("ok", None)
+    assert made["backend"]["options"] == {"runner": "mobileseg_lite_run", "connections_lost": 1}
+    assert made["timing"]["network"]["count"] == 12
+    assert any("this measurement starts again" in text for text in said)
+    assert not running("mobileseg_lite_run --model")
+
+
+def cut_once(board: Board, monkeypatch: pytest.MonkeyPatch, on_run: int, back: bool = True) -> None:
+    """Kill sshd while the runner runs for this time, and start it again."""
+    server, device = board.sshd, board.device
+    assert server is not None
+    runs = 0
+    usual = device.run
+
+    def run(argv: Sequence[str], *others: Any) -> Any:
+        nonlocal runs
+        if "--model" in argv:
+            runs += 1
+            if runs == on_run:
+                threading.Timer(0.1, server.stop).start()
+                if back:
+                    threading.Timer(0.8, server.start).start()
+        return usual(argv, *others)
+
+    monkeypatch.setattr(device, "run", run)
+
+
+def test_connections_that_are_lost_again_and_again(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    runner = board.runner(bundle)
+    monkeypatch.setattr(remote, "MOST_RETRIES", 1)
+    if board.adb is not None:
+        board.adb.faults.append(Fault("drop", on="shell", match="--model", times=2))
+    else:
+        monkeypatch.setattr(remote, "WAIT_S", 0.2)
+        monkeypatch.setattr(remote, "WAIT_AGAIN_S", 0.1)
+        cut_once(board, monkeypatch, on_run=1, back=False)
+
+    made, second = measure(board, [Plan(bundle, "lite-arm"), Plan(bundle, "lite-arm", 2)], runner)
+
+    assert made["status"] == "failed"
+    assert (made["error"]["kind"], made["error"]["stage"]) == ("DeviceLost", "parity")
+    assert "given up after" in made["error"]["message"]
+    assert made["timing"] is None
+    assert second["status"] == ("ok" if board.adb is not None else "failed")
+    secrets = [str(board.device.serial)] if isinstance(board.device, AdbDevice) else ["127.0.0.1", "@"]
+    for secret in secrets:
+        assert secret not in json.dumps(made["error"])
+
+
+def line_of(times_ms: str, dtype: str = "int32", shape: str = "[1, 8, 10]") -> str:
+    return f'{{"shape": {shape}, "dtype": "{dtype}", "times_ms": {times_ms}}}'
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "message"),
+    [
+        ({"wrong": 0.05}, "ParityError", "agree with the trained network's on 95.0000% of the pixels; needed are"),
+        ({"crash": "SIGSEGV"}, "RunnerError", "the runner died of SIGSEGV"),
+        ({"status": 3}, "RunnerError", "failed (exit status 3)"),
+        ({"print": "hello"}, "RunnerError", "the runner printed 'hello'; expected a line such as"),
+        ({"version": "v2.12"}, "ValueError", "converted by Paddle Lite 2.13-rc, and the Paddle Lite here is 2.12"),
+        ({"print": line_of("[NaN]")}, "RunnerError", "time nan ms"),
+        ({"print": line_of("[1]", dtype="int64")}, "RunnerError", "wrote 320 bytes of output; expected 640"),
+        ({"print": line_of("[1]", shape="[1, 80]")}, "ParityError", "gives int32 [1, 80], but the network"),
+        ({"print": line_of("[1, 2]")}, "RunnerError", "gave 2 times; expected 1"),
+    ],
+)
+def test_runners_that_fail(linux: Board, tmp_path: Path, settings: dict[str, Any], kind: str, message: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    (made,) = measure(linux, [Plan(bundle, "lite-arm")], linux.runner(bundle, **settings))
+    assert (made["status"], made["timing"]) == ("failed", None)
+    assert (made["error"]["kind"], made["error"]["stage"]) == (kind, "parity")
+    assert message in made["error"]["message"]
+    if "wrong" in settings:
+        assert made["parity"] == {"inputs": 1, "label_agreement": 0.95, "tolerance": 0.999, "passed": False}
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"), [({"wrong": 0.05}, "ParityError"), ({"crash": "SIGSEGV"}, "RunnerError")]
+)
+def test_runners_that_fail_on_a_phone(tmp_path: Path, phone: Board, settings: dict[str, Any], kind: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    (made,) = measure(phone, [Plan(bundle, "lite-arm")], phone.runner(bundle, **settings))
+    assert (made["status"], made["error"]["kind"], made["timing"]) == ("failed", kind, None)
+
+
+def test_a_runner_that_hangs_is_ended(board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    monkeypatch.setattr(remote_job, "_FIRST_S", 1.5)
+    (made,) = measure(board, [Plan(bundle, "lite-arm")], board.runner(bundle, hang_s=60.0))
+    assert (made["status"], made["error"]["kind"]) == ("failed", "DeviceTimeout")
+    time.sleep(0.2)
+    assert not running("mobileseg_lite_run --model")
+
+
+def test_outputs_that_change_while_times_are_taken(linux: Board, tmp_path: Path) -> None:
+    """The golden run was right; what the timed runs gave is not."""
+    bundle = write_bundle(tmp_path / "bundle")
+    right = linux.runner(bundle)
+    folder = tmp_path / "switch"
+    folder.mkdir()
+    wrong = stand_in_runner.make(tmp_path / "wrong_run", [bundle / GOLDEN], wrong=0.5)
+    switch = folder / "mobileseg_lite_run"
+    case = f'case " $* " in *" --repeats 1 "*) exec {right} "$@";; esac; exec {wrong} "$@"'
+    switch.write_text(f"#!/bin/sh\n{case}\n")
+    switch.chmod(0o755)
+
+    (made,) = measure(linux, [Plan(bundle, "lite-arm")], switch)
+
+    assert made["status"] == "invalid"
+    assert made["validity"]["reasons"] == [
+        "output unequal: after the timed runs labels agree on 50.0000% of the pixels only",
+        "output unusable: after the timed runs it has labels that are none of the network's classes",
+    ]
+    assert made["input"]["classes_present"] is None
+
+
+def test_a_plan_that_cannot_be_measured_does_not_keep_the_others(board: Board, tmp_path: Path) -> None:
+    bundle, broken = write_bundle(tmp_path / "bundle"), write_bundle(tmp_path / "broken")
+    (broken / "model.nb").write_bytes(b"x")
+    plans = [
+        Plan(bundle, "onnxruntime"),
+        Plan(tmp_path / "none", "lite-arm"),
+        Plan(broken, "lite-arm"),
+        Plan(bundle, "lite-arm", options={"precision": "fp16"}),
+        Plan(bundle, "lite-arm", power_mode="fast"),
+        Plan(bundle, "lite-arm"),
+    ]
+
+    made = measure(board, plans, board.runner(bundle))
+
+    assert [each["status"] for each in made] == ["failed"] * 5 + ["ok"]
+    messages = [each["error"]["message"] for each in made[:5]]
+    for words, message in zip(
+        [
+            "has no Python for it; expected lite-arm",
+            "is no bundle",
+            "has 1 bytes",
+            "takes no options",
+            "--power_mode is 'fast'",
+        ],
+        messages,
+        strict=True,
+    ):
+        assert words in message
+
+
+def test_long_measurements_have_turns(linux: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = write_bundle(tmp_path / "bundle", inputs=3)
+    monkeypatch.setattr(remote_job, "POLL_S", 0.1)
+    rules = protocol("trtexec", min_s=1.2, warmup_s=0.05, **LAX)
+
+    (made,) = measure(linux, [Plan(bundle, "lite-arm")], linux.runner(bundle, ms=10.0), rules)
+
+    network = made["timing"]["network"]
+    assert network["mean"] * network["count"] >= 1200
+    assert made["input"]["count"] == 3
+    assert set(made["protocol"]["turns"]) >= {0, 1, 2}
+    during = [each["at_s"] for each in made["thermal"]["during"]]
+    assert len(during) >= 3
+    assert during == sorted(during)
+    assert made["thermal"]["before"]["at_s"] <= during[0] <= during[-1] <= made["thermal"]["after"]["at_s"]
+
+
+def test_affinity(linux: Board, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    runner = linux.runner(bundle)
+    assert linux.sshd is not None
+    note = tmp_path / "note"
+    linux.sshd.command("taskset", f'echo "$1" > {shlex.quote(str(note))}; shift; exec "$@"')
+    (made,) = measure(linux, [Plan(bundle, "lite-arm", affinity=(0, 4, 5))], runner)
+    assert made["backend"]["affinity"] == [0, 4, 5]
+    assert note.read_text() == "31\n"
+    linux.sshd.command("taskset", "echo no such core >&2; exit 1")
+    (made,) = measure(linux, [Plan(bundle, "lite-arm", affinity=(99,))], runner)
+    assert (
+        "cannot keep a program to the cores [99] (taskset failed (exit status 1)); leave out"
+        in made["error"]["message"]
+    )
+
+
+class Thermometer:
+    """A device whose temperature a test sets."""
+
+    label, kind, folder = "device", "ssh", "/"
+
+    def __init__(self, temperatures: list[float | None]) -> None:
+        self.temperatures = temperatures
+
+    def section(self) -> dict[str, Any]:
+        return record.empty()["device"]
+
+    def state(self) -> dict[str, Any]:
+        value = self.temperatures.pop(0) if len(self.temperatures) > 1 else self.temperatures[0]
+        return {"temperature_c": {} if value is None else {"cpu": value, f"t{value}": 99.0}}
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "least_s", "most_s", "readings"),
+    [
+        ([40.0, 42.9, 90.0], 0.0, 0.2, 1),
+        ([40.0, 60.0, 50.0, 43.0, 90.0], 0.1, 0.9, 1),
+        ([40.0, 60.0], 0.95, 1.5, 1),
+        ([None], 0.95, 1.5, 1),
+    ],
+)
+def test_cooling_down(
+    temperatures: list[float | None], least_s: float, most_s: float, readings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "POLL_S", 0.05)
+    device: Any = Thermometer(temperatures)
+    session = remote._Session(device, None, protocol("quick", cooldown_s=1.0), None, lambda text: None)  # type: ignore[arg-type]
+    start = time.monotonic()
+    session.cool_down()
+    assert least_s <= time.monotonic() - start < most_s
+    assert len(device.temperatures) == readings
+
+
+BENCHMARK_BIN = """\
+#!/bin/sh
+echo "$@" > NOTE
+for word in "$@"; do case $word in --input_data_path=*) cat "${word#*=}" > NOTE.in;; esac; done
+cat <<END
+======= Model Info =======
+optimized_model_file: model.nb
+======= Runtime Info =======
+benchmark_bin version: 2.13-rc
+threads: 1
+power_mode: 3
+warmup: 2
+repeats: 12
+======= Backend Info =======
+backend: arm
+cpu precision: fp32
+======= Perf Info =======
+Time(unit: ms):
+init  = 12.345
+first = 9.870
+min   = 4.100
+max   = 5.900
+avg   = 4.567
+
+Memory Usage(unit: MB):
+init  = 10.5
+peak  = 21.5
+END
+"""
+
+
+@pytest.mark.parametrize("proved", [True, False])
+def test_benchmark_bin(linux: Board, tmp_path: Path, proved: bool) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    runner = linux.runner(bundle)
+    if not proved:
+        runner.unlink()
+    program = runner.with_name("benchmark_bin")
+    note = tmp_path / "note"
+    program.write_text(BENCHMARK_BIN.replace("NOTE", str(note)))
+    program.chmod(0o755)
+
+    (made,) = measure(linux, [Plan(bundle, "lite-arm")], program)
+
+    assert made["status"] == ("ok" if proved else "invalid")
+    assert made["timing"]["network"] is None  # it times Run() alone
+    assert made["timing"]["stages"]["compute"]["mean"] == 4.567
+    assert made["timing"]["first"] == {"load": 12.345, "network": 9.87}
+    assert made["memory"]["peak_resident_bytes"] == round(21.5 * 2**20)
+    assert (made["parity"] is not None) == proved
+    assert proved or "labels not proved on the device" in made["validity"]["reasons"][0]
+    said = note.read_text().split()
+    assert "--input_shape=1,3,8,10" in said
+    assert {"--warmup=2", "--repeats=12", "--threads=1", "--power_mode=3", "--backend=arm"} <= set(said)
+    with np.load(bundle / GOLDEN) as golden:
+        np.testing.assert_array_equal(np.loadtxt(f"{note}.in", np.float32), golden["input_0"].ravel())
+
+
+def test_which_programs_go_to_the_device(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="give --runner FILE"):
+        find_programs(None)
+    with pytest.raises(FileNotFoundError, match="does not exist; build deploy/lite/cpp"):
+        find_programs(tmp_path / "none")
+    with pytest.raises(ValueError, match="without mobileseg_lite_run or benchmark_bin"):
+        find_programs(tmp_path)
+    for name in ("benchmark_bin_v8", "libpaddle_light_api_shared.so", "libc++_shared.so", "notes.txt"):
+        (tmp_path / name).write_text("x")
+    alone = find_programs(tmp_path)
+    assert (alone.timed.name, alone.prover) == ("benchmark_bin_v8", None)
+    (tmp_path / "mobileseg_lite_run").write_text("x")
+    both = find_programs(tmp_path)
+    assert both.timed == both.prover == tmp_path / "mobileseg_lite_run"
+    proved = find_programs(tmp_path / "benchmark_bin_v8")
+    assert (proved.timed.name, proved.prover) == ("benchmark_bin_v8", tmp_path / "mobileseg_lite_run")
+    assert sorted(path.name for path in proved.files) == sorted(
+        ["benchmark_bin_v8", "mobileseg_lite_run", "libpaddle_light_api_shared.so", "libc++_shared.so"]
+    )
+
+
+def test_a_line_that_tells_all() -> None:
+    line = {
+        "shape": [1, 2],
+        "dtype": "int32",
+        "runtime": "v2.13-rc",
+        "times_ms": [3.0, 2.0],
+        "load_ms": 40.0,
+        "first_ms": 9.0,
+    }
+    line |= {"upload_ms": [0.5, 0.25], "compute_ms": [2.0, 1.5], "download_ms": [0.25, 0], "peak_rss_bytes": 5000}
+    said = parse_runner_line("a warning\n" + json.dumps(line) + "\n")
+    assert said == line | {"runtime": "2.13-rc", "download_ms": None, "before_load_bytes": None}
+    other = said | {"times_ms": [4.0], "upload_ms": [0.5], "compute_ms": [3.0], "peak_rss_bytes": 4000}
+    sections = timing_sections([said, other])
+    assert sections["turns"] == [0, 0, 1]
+    assert sections["timing"]["first"] == {"load": 40.0, "network": 9.0}
+    assert sections["timing"]["network"]["raw"] == [3.0, 2.0, 4.0]
+    assert sections["timing"]["stages"]["compute"]["raw"] == [2.0, 1.5, 3.0]
+    assert sections["timing"]["stages"]["host_to_device"]["mean"] == pytest.approx(1.25 / 3)
+    assert sections["timing"]["stages"]["device_to_host"] is None
+    assert sections["memory"]["peak_resident_bytes"] == 5000
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"times_ms": [1.0, 0.0]}, "the time 0.0 ms"),
+        ({"times_ms": [float("inf")]}, "the time inf ms"),
+        ({"times_ms": ["1"]}, "the time '1' ms"),
+        ({"times_ms": []}, "expected a line such as"),
+        ({"times_ms": [1.0], "compute_ms": [1.0, 1.0]}, "compute_ms of another length"),
+        ({"dtype": "float16"}, "expected a line such as"),
+        ({"shape": [0]}, "expected a line such as"),
+        ({"shape": [True]}, "expected a line such as"),
+    ],
+)
+def test_lines_that_make_no_sense(changes: dict[str, Any], message: str) -> None:
+    line = {"shape": [1], "dtype": "int32", "times_ms": [1.0]} | changes
+    with pytest.raises(ValueError, match=message):
+        parse_runner_line(json.dumps(line))
+
+
+@pytest.mark.parametrize("processor", ["x86", "aarch64"])
+def test_our_program(linux: Board, tmp_path: Path, processor: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """``deploy/lite/cpp`` itself, with the stand-in for Paddle Lite beside it; for ARM in an emulator."""
+    folder = tmp_path / "runner"
+    folder.mkdir()
+    if processor == "x86":
+        built = x86_programs(tmp_path_factory)
+        shutil.copy(built / "lite" / "mobileseg_lite_run", folder)
+        shutil.copy(next(built.parent.glob("fake/cxx/lib/*.so")), folder)
+    else:
+        (folder / "mobileseg_lite_run").write_text(
+            f'#!/bin/sh\nexec {shlex.join(arm_program(tmp_path_factory))} "$@"\n'
+        )
+    bundle = write_bundle(tmp_path / "bundle", "lite" if processor == "x86" else "lite-arm")
+
+    (made,) = measure(linux, [Plan(bundle, "lite" if processor == "x86" else "lite-arm")], folder)
+
+    assert (made["status"], made["error"]) == ("ok", None)
+    assert made["timing"]["first"]["load"] > 0
+    assert made["timing"]["first"]["network"] > 0
+    stages = [made["timing"]["stages"][name] for name in ("host_to_device", "compute", "device_to_host")]
+    for whole, *parts in zip(made["timing"]["network"]["raw"], *(stage["raw"] for stage in stages), strict=True):
+        assert 0 < sum(parts) <= whole
+    assert made["memory"]["peak_resident_bytes"] > made["memory"]["before_load_bytes"] > 2**20
+    assert (made["backend"]["version"], made["toolchain"]["packages"]) == ("2.13-rc", {"paddle_lite": "2.13-rc"})
+
+
+def test_a_runner_for_another_processor(linux: Board, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    built = x86_programs(tmp_path_factory) / "lite" / "mobileseg_lite_run"
+    bundle = write_bundle(tmp_path / "bundle")
+    (made,) = measure(linux, [Plan(bundle, "lite-arm")], built)
+    assert "the runner is built for x86_64, but" in made["error"]["message"]
+    with pytest.raises(DeviceError, match=r"built for arm64-v8a, but .* runs"):
+        measure(linux, [Plan(bundle, "lite-arm")], Path(arm_program(tmp_path_factory)[-1]))

@@ -1,0 +1,188 @@
+"""The commands ``benchmark``, ``import-benchmark``, ``compare``, ``choose`` and ``report``, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paddle_mobileseg.benchmark import record, sweep
+from paddle_mobileseg.benchmark.record import Record
+from paddle_mobileseg.runtime.bundle import load_bundle, write_manifest
+from tests.handmade import write_bundle
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ("--backends", "onnxruntime", "--repeats", "12")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "largest")
+
+
+def records(folder: Path) -> list[Record]:
+    return record.read_folder(folder)
+
+
+def test_from_a_bundle_to_a_page(run: Run, bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    status, out, err = run("benchmark", "--bundle", bundle, *QUICK, "--threads", 1, 2, "--output", folder)
+
+    assert (status, err) == (0, "")
+    first, second = records(folder)
+    assert (first["backend"]["threads"], second["backend"]["threads"]) == (1, 2)
+    assert first["protocol"]["group"] == second["protocol"]["group"]
+    for each in (first, second):
+        assert each["status"] in ("ok", "invalid")  # this machine may be busy
+        assert each["timing"]["network"]["count"] >= 12
+        assert each["timing"]["frame"]["min"] > 0
+        assert each["parity"] == {"inputs": 1, "label_agreement": 1.0, "tolerance": 0.999, "passed": True}
+        assert each["model"]["network"] == "Largest"
+        assert each["input"]["kind"] == "golden"
+        assert each["command"].startswith("mobileseg benchmark --bundle ")
+        assert each["id"] in out
+        ((sample, *_),) = [each["samples"]]
+        assert (folder / sample["image"]).is_file() and (folder / sample["labels"]).is_file()
+        assert sample["labels"] == sample["reference"]  # equal pictures are one file
+    assert out.splitlines()[-1] == f"2 records in {folder}"
+
+    status, out, err = run("report", folder, "--output", tmp_path / "page.html")
+    assert (status, err) == (0, "")
+    page = (tmp_path / "page.html").read_text()
+    assert all(each["id"] in page for each in (first, second))
+
+    status, out, _ = run("compare", folder, "--json", tmp_path / "compared.json")
+    assert status == 0
+    assert "Largest onnxruntime 1 thread" in out and "B: threads differs: 1 and 2" in out
+    assert len(json.loads((tmp_path / "compared.json").read_text())["pairs"]) == 1
+
+
+def test_resume_leaves_out_what_is_there(
+    run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "records"
+    words = ("benchmark", "--bundle", bundle, *QUICK, "--no_samples", "--output", folder)
+    run(*words)
+    (made,) = records(folder)
+    assert made["samples"] == [] and not (folder / "samples").exists()
+    if made["status"] == "invalid":  # this machine is busy: as if it were not
+        path = folder / f"{made['id']}.json"
+        path.unlink()
+        made |= {"status": "ok", "validity": {"valid": True, "reasons": []}}
+        record.write(folder, made)
+
+    (folder / "notes.json").write_text((folder / f"{made['id']}.json").read_text()[:400])
+    status, out, _ = run(*words, "--resume")
+    (folder / "notes.json").unlink()
+    assert (status, len(records(folder))) == (0, 1)
+    assert "passed over: " in out and "notes.json" in out
+    assert "1 of 1 are measured already" in out
+
+    run(*words, "--resume", "--threads", 1, 2)
+    assert [each["backend"]["threads"] for each in records(folder)] == [1, 2]
+    run(*words)
+    assert len(records(folder)) == 3  # never overwritten, never left out unasked
+
+
+def test_wrong_labels_and_failures_are_records(run: Run, bundle: Path, tmp_path: Path) -> None:
+    x = np.random.default_rng(1).random((1, 3, 4, 6), np.float32)
+    np.savez(bundle / "golden.npz", input_0=x, output_0=2 - x.argmax(1).astype(np.int32))
+    loaded = load_bundle(bundle)
+    loaded.about["files"]["golden.npz"] = described(bundle / "golden.npz")
+    write_manifest(bundle, loaded.deploy, loaded.about)
+
+    status, out, _ = run("benchmark", "--bundle", bundle, *QUICK, "--output", tmp_path / "wrong")
+    (made,) = records(tmp_path / "wrong")
+    assert status == 1
+    assert (made["status"], made["parity"]["passed"]) == ("invalid", False)
+    assert "NOT VALID" in out and "wrong labels" in out
+
+    (bundle / "model.onnx").write_bytes(b"no graph")
+    loaded.about["files"]["model.onnx"] = described(bundle / "model.onnx")
+    write_manifest(bundle, loaded.deploy, loaded.about)
+    status, out, err = run("benchmark", "--bundle", bundle, *QUICK, "--output", tmp_path / "failed")
+    (made,) = records(tmp_path / "failed")
+    assert (status, err) == (1, "")
+    assert (made["status"], made["timing"]) == ("failed", None)
+    assert "cannot load" in made["error"]["message"]
+    assert f"failed: {made['error']['message'].splitlines()[0]}" in out
+
+
+def described(path: Path) -> dict[str, Any]:
+    from paddle_mobileseg.runtime.bundle import describe_files
+
+    return describe_files(path.parent, [path.name])[path.name]
+
+
+def test_a_network_without_a_bundle_is_a_record_too(tmp_path: Path) -> None:
+    failed = [sweep.Failed("topformer_base", "no memory")]
+    from paddle_mobileseg.benchmark.protocol import protocol
+
+    assert sweep.run(sweep.Sweep([], protocol("quick"), tmp_path, "again", failed=failed), say=lambda _: None) == 1
+    (made,) = records(tmp_path)
+    assert made["model"]["network"] == "topformer_base"
+    assert made["error"] == {"kind": "ExportError", "stage": "export", "message": "no memory"}
+    with pytest.raises(ValueError, match="nothing to measure"):
+        sweep.run(sweep.Sweep([], protocol("quick"), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--bundle", "nowhere"], "nowhere"),
+        (["--bundle", "BUNDLE", "--backends", "onnx"], "unknown backend 'onnx'"),
+        (["--bundle", "BUNDLE", "--backends", "lite"], "holds no files for the backend 'lite'"),
+        (["--bundle", "BUNDLE", "--image_size", "64", "64"], "--image_size is for --networks"),
+        (["--bundle", "BUNDLE", "--repeats", "0"], "min_runs is 0"),
+        (["--bundle", "BUNDLE", "--backend_options", "fast"], "--backend_options has 'fast'; expected KEY=VALUE"),
+        (["--bundle", "BUNDLE", "--device", "usb"], "unknown device 'usb'"),
+        (["--bundle", "BUNDLE", "--accuracy", "no.json"], "there are no scores no.json"),
+        (["--networks", "topformer_tinny"], "did you mean 'topformer_tiny'"),
+    ],
+)
+def test_mistakes(run: Run, bundle: Path, tmp_path: Path, words: list[str], message: str) -> None:
+    given = [str(bundle) if word == "BUNDLE" else word for word in words]
+    status, _, err = run("benchmark", *given, "--output", tmp_path / "records", "--bundles_dir", tmp_path / "bundles")
+
+    assert status == 1
+    assert err.startswith("error: ") and message in err
+    assert records_or_none(tmp_path / "records") == []
+
+
+def records_or_none(folder: Path) -> list[Record]:
+    return records(folder) if any(folder.glob("*.json")) else []
+
+
+def test_an_output_that_is_a_file(run: Run, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "records").write_text("mine")
+    status, _, err = run("benchmark", "--bundle", bundle, *QUICK, "--output", tmp_path / "records")
+    assert status == 1 and err.startswith("error: ")
+    assert (tmp_path / "records").read_text() == "mine"
+
+
+def test_reports_that_cannot_be(run: Run, tmp_path: Path) -> None:
+    assert run("report")[::2] == (
+        1,
+        "error: give folders of records (mobileseg report output/records), or a training with --run\n",
+    )
+    status, _, err = run("report", tmp_path, "--bundle", tmp_path)
+    assert (status, err) == (1, "error: --bundle is for the page on a training; give its folder with --run\n")
+    status, _, err = run("report", tmp_path / "nowhere")
+    assert status == 1 and "nowhere" in err
+
+
+def test_choosing_needs_records(run: Run) -> None:
+    status, _, err = run("choose", "--max-latency-ms", 30)
+    assert (status, err[:20]) == (1, "error: give records ")
+
+
+def test_importing_a_text_of_another_tool(run: Run, tmp_path: Path) -> None:
+    text = tmp_path / "trtexec.txt"
+    text.write_text("hello\n")
+    status, _, err = run("import-benchmark", text, "--from", "trtexec", "--output", tmp_path / "records")
+    assert status == 1 and "hello" in err
+    assert not any((tmp_path / "records").glob("*.json"))
