@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -50,7 +50,8 @@ whole frame, from camera image to labels of its size. `-`: not measured.
 
 ## Files
 
-What the backends read, in MB (1,000,000 bytes).
+What the backends read, in MB (1,000,000 bytes). Paddle Lite's files for ARM are about as large as those for x86
+([backends.md](backends.md) has both).
 
 {files}
 """
@@ -63,7 +64,8 @@ def markdown(records: Sequence[Record]) -> str:
         records: of one device, measured in one way; published ones are not needed.
 
     Raises:
-        ValueError: no records, records of several devices, or of one network in several sizes; the message lists them.
+        ValueError: no records, records of several devices, of one network in several sizes, or of one network, backend
+            and number of threads measured in several ways; the message lists them.
     """
     own = [record for record in records if record["origin"]["kind"] == "measured"]
     _check(own)
@@ -109,6 +111,22 @@ def _check(records: Sequence[Record]) -> None:
     if several := {name: found for name, found in sizes.items() if len(found) > 1}:
         name, found = next(iter(several.items()))
         raise ValueError(f"{name} was measured in several sizes: {', '.join(sorted(found))}; a table has one for each")
+    _check_repetitions(records)
+
+
+def _check_repetitions(records: Sequence[Record]) -> None:
+    """What shares a cell must have been measured in one way: the median of others would be of nothing."""
+    first: dict[Hashable, Record] = {}
+    for record in records:
+        if identity.why_unusable(record) is not None:
+            continue
+        other = first.setdefault((identity.network(record), _column(record)), record)
+        one, two = identity.measured(other), identity.measured(record)
+        if differing := [name for name in one if one[name] != two[name]]:
+            raise ValueError(
+                f"{identity.label(record)} was measured in two ways, which differ in {', '.join(differing)} "
+                f"({other['id']} and {record['id']}); a table has one number for each: give the records of one"
+            )
 
 
 def _networks() -> list[tuple[str, ...]]:

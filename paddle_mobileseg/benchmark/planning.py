@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from paddle_mobileseg import networks
 from paddle_mobileseg.benchmark.devices import open_device
+from paddle_mobileseg.benchmark.pipeline import load_frames
 from paddle_mobileseg.benchmark.plan import LOCAL, Plan
 from paddle_mobileseg.child_process import how_it_ended, last_words
+from paddle_mobileseg.cpu import import_paddle
 from paddle_mobileseg.files import make_output_folder
 from paddle_mobileseg.runtime import Bundle, available_backends, load_bundle
 from paddle_mobileseg.runtime.session import files_key
 
 ALL = "all"
-_ON_DEVICES = "lite-arm"
+_ON_DEVICES = ("lite-arm", "lite")  # Paddle Lite's files for ARM, and for a device with an x86 processor
 # What an export is to write for a backend to have its files.
 _FORMATS = {
     "paddle": "paddle",
@@ -45,38 +48,68 @@ def plans(
 
     Args:
         bundles: folders.
-        backends: by default those that work here and that the bundle has files for; on a device ``lite-arm``.
-        threads: of the operators.
+        backends: by default those that work here and that the bundle has files for; on a device ``lite-arm``, or
+            ``lite`` where its processor is an x86 one.
+        threads: of the operators, each from 1. A backend or a number given twice counts once.
         device: see :class:`Plan`.
         how: the rest of :class:`Plan`.
 
     Raises:
-        FileNotFoundError: no bundle there.
-        ValueError: a damaged bundle, an unknown backend, one that the bundle has no files for or that does not run on
-            the device, or something twice.
+        FileNotFoundError: no bundle there, or no images.
+        ValueError: a damaged bundle or image, an unknown backend, one that the bundle has no files for or that does not
+            run on the device, or what this machine or the device cannot do.
+    """
+    check(backends, threads, device, how)
+    found = []
+    for folder in bundles:
+        names = _backends(load_bundle(folder), backends, device)
+        found += [Plan(Path(folder), name, count, device, **how) for name in names for count in dict.fromkeys(threads)]
+    if device == LOCAL and found and found[0].images is not None:
+        load_frames(found[0], load_bundle(found[0].bundle))  # a mistake in the command is no record of each plan
+    return found
+
+
+def check(backends: Sequence[str] | None, threads: Sequence[int], device: str, how: Mapping[str, Any]) -> None:
+    """What can be said of a command before there are bundles; arguments as of :func:`plans`.
+
+    Raises:
+        ValueError: see :func:`plans`.
     """
     for name in backends or ():
         files_key(name)
-    if device != LOCAL:
+    if min(threads) < 1:
+        raise ValueError(f"--threads is {' '.join(map(str, threads))}; expected whole numbers of at least 1")
+    if device == LOCAL:
+        _check_here(how)
+    else:
         open_device(device)  # nothing is asked of it yet
         for name, value in (("--frame_size", how.get("frame_hw")), ("--profile", how.get("profile"))):
             if value:
                 raise ValueError(f"{name} is for this machine; on a device the network alone is measured")
-    if device != LOCAL and set(backends or ()) - {_ON_DEVICES}:
-        raise ValueError(
-            f"--backends is {' '.join(backends or ())}; on a device it is {_ON_DEVICES}, Paddle Lite's file for ARM"
-        )
-    found = []
-    for folder in bundles:
-        names = _backends(load_bundle(folder), backends, device)
-        found += [Plan(Path(folder), name, count, device, **how) for name in names for count in threads]
-    return found
+        if set(backends or ()) - set(_ON_DEVICES):
+            raise ValueError(
+                f"--backends is {' '.join(backends or ())}; on a device it is lite-arm, Paddle Lite's file for ARM (or "
+                "lite, its file for x86)"
+            )
+
+
+def _check_here(how: Mapping[str, Any]) -> None:
+    """What this machine cannot do, before anything is measured."""
+    if how.get("power_mode") is not None:
+        raise ValueError(f"--power_mode is {how['power_mode']}; it is for devices, this machine has none to set")
+    if (size_hw := how.get("frame_hw")) and min(size_hw) < 1:
+        raise ValueError(f"--frame_size is {size_hw[1]} {size_hw[0]}; expected width and height of at least 1")
+    if (cores := how.get("affinity")) and hasattr(os, "sched_getaffinity"):
+        allowed = os.sched_getaffinity(0)
+        if not set(cores) <= allowed:
+            raise ValueError(
+                f"--affinity is {' '.join(map(str, cores))}; expected some of the cores "
+                f"{' '.join(map(str, sorted(allowed)))}"
+            )
 
 
 def _backends(bundle: Bundle, asked: Sequence[str] | None, device: str) -> list[str]:
-    if device != LOCAL:
-        bundle.files_of(_ON_DEVICES)
-        return [_ON_DEVICES]
+    asked = asked or (_ON_DEVICES[:1] if device != LOCAL else None)
     if asked:
         for name in asked:
             bundle.files_of(files_key(name))
@@ -123,6 +156,7 @@ def export_networks(
     """
     if size_hw is not None and min(size_hw) < 1:
         raise ValueError(f"--image_size is {list(size_hw)}; expected height and width, whole numbers of at least 1")
+    import_paddle()
     chosen = networks.names() if list(names) == [ALL] else list(dict.fromkeys(names))
     records = [networks.get(name) for name in chosen]
     make_output_folder(folder)
@@ -148,9 +182,7 @@ def export_networks(
 
 def _formats(backends: Sequence[str] | None, device: str) -> list[str]:
     """Of files that the backends run; a backend of TensorRT runs those of another one."""
-    if device != LOCAL:
-        return [_FORMATS[_ON_DEVICES]]
-    names = list(backends or available_backends())
+    names = backends or (available_backends() if device == LOCAL else _ON_DEVICES[:1])
     return list(dict.fromkeys(_FORMATS[files_key(name)] for name in names))
 
 
