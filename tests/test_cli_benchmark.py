@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddle_mobileseg.benchmark import record, sweep
+from paddle_mobileseg.benchmark import planning, record, sweep
 from paddle_mobileseg.benchmark.record import Record
 from paddle_mobileseg.runtime.bundle import load_bundle, write_manifest
 from tests.handmade import write_bundle
@@ -48,7 +48,7 @@ def test_from_a_bundle_to_a_page(run: Run, bundle: Path, tmp_path: Path) -> None
         ((sample, *_),) = [each["samples"]]
         assert (folder / sample["image"]).is_file() and (folder / sample["labels"]).is_file()
         assert sample["labels"] == sample["reference"]  # equal pictures are one file
-    assert out.splitlines()[-1] == f"2 records in {folder}"
+    assert out.splitlines()[-1] == f"2 new records in {folder}"
 
     status, out, err = run("report", folder, "--output", tmp_path / "page.html")
     assert (status, err) == (0, "")
@@ -81,6 +81,7 @@ def test_resume_leaves_out_what_is_there(
     assert (status, len(records(folder))) == (0, 1)
     assert "passed over: " in out and "notes.json" in out
     assert "1 of 1 are measured already" in out
+    assert out.splitlines()[-1] == f"0 new records in {folder}"
 
     run(*words, "--resume", "--threads", 1, 2)
     assert [each["backend"]["threads"] for each in records(folder)] == [1, 2]
@@ -140,6 +141,13 @@ def test_a_network_without_a_bundle_is_a_record_too(tmp_path: Path) -> None:
         (["--bundle", "BUNDLE", "--repeats", "0"], "min_runs is 0"),
         (["--bundle", "BUNDLE", "--backend_options", "fast"], "--backend_options has 'fast'; expected KEY=VALUE"),
         (["--bundle", "BUNDLE", "--device", "usb"], "unknown device 'usb'"),
+        (["--bundle", "BUNDLE", "--threads", "2", "0"], "--threads is 2 0; expected whole numbers of at least 1"),
+        (["--bundle", "BUNDLE", "--affinity", "0", "4096"], "--affinity is 0 4096; expected some of the cores"),
+        (["--bundle", "BUNDLE", "--frame_size", "640", "0"], "--frame_size is 640 0; expected width and height"),
+        (["--bundle", "BUNDLE", "--frame_size", "99999", "9"], "--frame_size is 99999 9; expected width and height"),
+        (["--bundle", "BUNDLE", "--power_mode", "high"], "--power_mode is high; it is for devices"),
+        (["--bundle", "BUNDLE", "--images", "no.jpg"], "no.jpg"),
+        (["--bundle", "BUNDLE", "--images", "BUNDLE"], "no image"),
         (["--bundle", "BUNDLE", "--accuracy", "no.json"], "there are no scores no.json"),
         (["--networks", "topformer_tinny"], "did you mean 'topformer_tiny'"),
     ],
@@ -151,6 +159,20 @@ def test_mistakes(run: Run, bundle: Path, tmp_path: Path, words: list[str], mess
     assert status == 1
     assert err.startswith("error: ") and message in err
     assert records_or_none(tmp_path / "records") == []
+
+
+def test_a_mistake_is_said_before_networks_are_exported(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "export_networks", lambda *_: pytest.fail("exported"))
+    (tmp_path / "file").write_text("mine")
+    for words, message in (
+        (["--threads", 0], "--threads is 0"),
+        (["--device", "usb"], "unknown device 'usb'"),
+        (["--output", tmp_path / "file"], f"cannot write to {tmp_path / 'file'}"),
+    ):
+        status, _, err = run("benchmark", "--networks", "all", "--output", tmp_path / "records", *words)
+        assert status == 1 and err.startswith("error: ") and message in err
 
 
 def records_or_none(folder: Path) -> list[Record]:
@@ -173,6 +195,42 @@ def test_reports_that_cannot_be(run: Run, tmp_path: Path) -> None:
     assert (status, err) == (1, "error: --bundle is for the page on a training; give its folder with --run\n")
     status, _, err = run("report", tmp_path / "nowhere")
     assert status == 1 and "nowhere" in err
+
+
+def test_scores_of_what_is_measured_already_are_no_mistake(
+    run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "_left", lambda *_: [])  # as --resume finds it when all is measured
+    asked: list[int] = []
+    monkeypatch.setattr(sweep.accuracy, "of_plans", lambda _, plans: asked.append(len(plans)) or [None] * len(plans))
+    status, out, _ = run("benchmark", "--bundle", bundle, *QUICK, "--resume", "--output", tmp_path / "records")
+    assert (status, asked) == (0, [1])
+    assert out.endswith(f"0 new records in {tmp_path / 'records'}\n")
+
+
+def test_ctrl_c_says_how_to_go_on(run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = sweep.measure_local
+    calls: list[object] = []
+
+    def interrupted(*given: Any) -> list[Record]:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return measure(*given)
+
+    monkeypatch.setattr(sweep, "measure_local", interrupted)
+    other = write_bundle(tmp_path / "other")
+    status, _, err = run("benchmark", "--bundle", bundle, other, *QUICK, "--output", tmp_path / "records")
+    assert (status, len(records(tmp_path / "records"))) == (130, 1)
+    expected = f"1 new record in {tmp_path / 'records'}; the same command with --resume measures what is left"
+    assert err == f"interrupted: {expected}\n"
+
+
+def test_each_flag_of_choose_is_listed_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("choose", "--help")
+    text = capsys.readouterr().out
+    assert "--classes CLASSES, --classes" not in text and "--max-size-mb" in text and "--max_size_mb" in text
 
 
 def test_choosing_needs_records(run: Run) -> None:

@@ -66,21 +66,27 @@ def of_plans(scores: Sequence[Path], plans: Sequence[Plan]) -> list[dict[str, An
 
     Raises:
         FileNotFoundError, ValueError: as :func:`from_scores` and :func:`from_manifest`; also scores of a backend that
-            is not measured.
+            is not measured, or of none of the bundles.
     """
-    evaluated = {path: _read(path)["backend"] for path in scores}
-    unused = [
-        path for path, name in evaluated.items() if name not in (_CHECKPOINT_BACKEND, *(p.backend for p in plans))
-    ]
-    if unused:
-        raise ValueError(
-            f"{unused[0]} has scores of the backend {evaluated[unused[0]]!r}, which is not measured; measured are "
-            f"{', '.join(dict.fromkeys(plan.backend for plan in plans))}"
-        )
+    contents = {path: _read(path) for path in scores}
+    bundles = {plan.bundle: load_bundle(plan.bundle) for plan in plans}
+    for path, content in contents.items():
+        if content["backend"] not in (_CHECKPOINT_BACKEND, *(plan.backend for plan in plans)):
+            raise ValueError(
+                f"{path} has scores of the backend {content['backend']!r}, which is not measured; measured are "
+                f"{', '.join(dict.fromkeys(plan.backend for plan in plans))}"
+            )
+        if not any(_belongs(content, bundle) for bundle in bundles.values()):
+            _origin(path, content, next(iter(bundles.values())), content["backend"])  # says what differs
     sections = []
     for plan in plans:
-        bundle = load_bundle(plan.bundle)
-        fitting = [path for name in (plan.backend, _CHECKPOINT_BACKEND) for path in scores if evaluated[path] == name]
+        bundle = bundles[plan.bundle]
+        fitting = [
+            path
+            for name in (plan.backend, _CHECKPOINT_BACKEND)
+            for path, content in contents.items()
+            if content["backend"] == name and _belongs(content, bundle)
+        ]
         sections.append(from_scores(fitting[0], bundle, plan.backend) if fitting else from_manifest(bundle))
     return sections
 
@@ -131,19 +137,28 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
+def _hashes(content: dict[str, Any], bundle: Bundle) -> tuple[Any, Any]:
+    """Of what the scores are of, and of that of the bundle."""
+    if content["backend"] == _CHECKPOINT_BACKEND:
+        return content.get("checkpoint_sha256"), bundle.about.get("source_checkpoint_sha256") or None
+    return content.get("bundle_sha256"), sha256(bundle.folder / MANIFEST)
+
+
+def _belongs(content: dict[str, Any], bundle: Bundle) -> bool:
+    found, wanted = _hashes(content, bundle)
+    return wanted is not None and found == wanted
+
+
 def _origin(path: Path, content: dict[str, Any], bundle: Bundle, backend: str) -> str:
     """``exported file`` or ``checkpoint``, if the scores are of that of the bundle."""
     evaluated = content["backend"]
-    if evaluated == _CHECKPOINT_BACKEND:
-        wanted = bundle.about.get("source_checkpoint_sha256")
-        found, what = content.get("checkpoint_sha256"), "checkpoint"
-        if not wanted:
-            raise ValueError(
-                f"{path} has scores of a checkpoint, but {bundle.folder} was made from none (random weights); leave "
-                "the scores out, or export the checkpoint"
-            )
-    else:
-        wanted, found, what = sha256(bundle.folder / MANIFEST), content.get("bundle_sha256"), "exported file"
+    found, wanted = _hashes(content, bundle)
+    what = "checkpoint" if evaluated == _CHECKPOINT_BACKEND else "exported file"
+    if wanted is None:
+        raise ValueError(
+            f"{path} has scores of a checkpoint, but {bundle.folder} was made from none (random weights); leave "
+            "the scores out, or export the checkpoint"
+        )
     if found != wanted:
         means = "the bundle" if what == "exported file" else "the checkpoint it was made from"
         raise ValueError(

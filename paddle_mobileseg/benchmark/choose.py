@@ -256,6 +256,8 @@ def _row(group: Sequence[Record], limits: Limits) -> _Row:
     evaluated = [record for record in group if record["accuracy"] is not None] or group
     score = scores.of(evaluated[-1], limits.classes)
     repeated = f"{len(group)} repetitions" if len(group) > 1 else ""
+    frame_hw = group[0]["input"]["frame_hw"]  # of which networks of one list may have got different ones
+    frame = f"frame {identity.size([1, 3, *frame_hw])}" if limits.what == "frame" and frame_hw else ""
     return (
         group[0]["origin"]["kind"],
         score,
@@ -265,7 +267,7 @@ def _row(group: Sequence[Record], limits: Limits) -> _Row:
             None,
             _megabytes(group[-1]),
             score.value,
-            "; ".join(filter(None, [score.note, repeated])),
+            "; ".join(filter(None, [score.note, frame, repeated])),
             [record["id"] for record in group],
         ),
     )

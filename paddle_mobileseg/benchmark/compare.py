@@ -160,12 +160,11 @@ def run(
     """
     from paddle_mobileseg.benchmark import regressions as checks
 
-    records = [record for path in paths for record in read_folder(Path(path))]
     if baseline is None:
-        comparison = compare(records, what=what)
+        comparison = compare([record for path in paths for record in read_folder(Path(path))], what=what)
         text, status, content = comparison.text(), 0, comparison.as_json()
     else:
-        result = checks.regressions(records, read_folder(Path(baseline)), max_ratio, what=what)
+        result = checks.regressions(read_folder(*paths), read_folder(baseline), max_ratio, what=what)
         text, status, content = result.text(), int(bool(result.failed)), result.as_json()
     if json_path is not None:
         write_json(json_path, content)

@@ -19,6 +19,7 @@ from paddle_mobileseg.runtime.bundle import GOLDEN, Bundle
 from paddle_mobileseg.runtime.session import Session, files_key, output_labels
 
 MOST_IMAGES = 16  # of a folder; they stay in memory
+RUNS_OF_IMAGE = 5  # fewer of each do not tell noise from what images differ by
 TOLERANCE = 0.999  # share of labels, where the export states none
 
 _RANDOM_HW = (512, 512)  # where a graph takes any size and there is no image
@@ -104,9 +105,10 @@ class Frames:
         return [int(side) for side in self.images[0].shape[:2]]
 
 
-def load_frames(plan: Plan, bundle: Bundle) -> Frames:
+def load_frames(plan: Plan, bundle: Bundle, min_runs: int | None = None) -> Frames:
     """The plan's images; without any, those behind the bundle's golden inputs; without those, noise.
 
+    Of a folder at most ``MOST_IMAGES`` are taken, and no more than ``min_runs`` runs meet ``RUNS_OF_IMAGE`` times each.
     Images are resized (bilinear) to ``plan.frame_hw``, or else to the first one's size: a camera has one.
 
     Raises:
@@ -116,7 +118,8 @@ def load_frames(plan: Plan, bundle: Bundle) -> Frames:
     if plan.frame_hw is not None and not all(type(side) is int and 1 <= side <= 1 << 14 for side in plan.frame_hw):
         raise ValueError(f"frame_hw is {plan.frame_hw}; expected height and width in pixels, 1 to 16384")
     if plan.images is not None:
-        kind, images = "images", [read_image(path) for path in _image_files(Path(plan.images))]
+        most = MOST_IMAGES if min_runs is None else max(1, min(MOST_IMAGES, min_runs // RUNS_OF_IMAGE))
+        kind, images = "images", [read_image(path) for path in _image_files(Path(plan.images), most)]
     elif GOLDEN in bundle.about["files"]:
         kind, images = "golden", golden_images(bundle)
         images = [image for image in images if image.shape == images[0].shape]
@@ -126,14 +129,14 @@ def load_frames(plan: Plan, bundle: Bundle) -> Frames:
     return Frames(kind, [_resized(image, size_hw) for image in images])
 
 
-def _image_files(source: Path) -> list[Path]:
+def _image_files(source: Path, most: int) -> list[Path]:
     if not source.is_dir():
         return [source]
     found = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
         raise ValueError(f"there is no image below {source}; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
-    step = max(1, len(found) // MOST_IMAGES)
-    return found[::step][:MOST_IMAGES]
+    step = max(1, len(found) // most)
+    return found[::step][:most]
 
 
 def _noise(bundle: Bundle) -> np.ndarray:

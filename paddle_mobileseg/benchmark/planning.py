@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +34,7 @@ _FORMATS = {
 }
 # Share of equal labels: with random weights, two classes are nearly equal on many pixels, and rounding decides.
 _TOLERANCE = "0.99"
+_LAST_WORK_S = 10.0  # for an export that is interrupted to remove what it wrote
 
 
 class Failed(NamedTuple):
@@ -97,8 +100,8 @@ def _check_here(how: Mapping[str, Any]) -> None:
     """What this machine cannot do, before anything is measured."""
     if how.get("power_mode") is not None:
         raise ValueError(f"--power_mode is {how['power_mode']}; it is for devices, this machine has none to set")
-    if (size_hw := how.get("frame_hw")) and min(size_hw) < 1:
-        raise ValueError(f"--frame_size is {size_hw[1]} {size_hw[0]}; expected width and height of at least 1")
+    if (size_hw := how.get("frame_hw")) and not all(1 <= side <= 1 << 14 for side in size_hw):
+        raise ValueError(f"--frame_size is {size_hw[1]} {size_hw[0]}; expected width and height from 1 to 16384")
     if (cores := how.get("affinity")) and hasattr(os, "sched_getaffinity"):
         allowed = os.sched_getaffinity(0)
         if not set(cores) <= allowed:
@@ -198,18 +201,25 @@ def _is_there(target: Path, words: Sequence[str]) -> bool:
 def _export(words: Sequence[str]) -> str | None:
     """Export in a process of its own, for memory and because what one leaves in Paddle slows the next one down; why it
     failed, or ``None``."""
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "paddle_mobileseg.cli", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        check=False,
     )
-    if done.returncode == 0:
+    try:
+        printed, _ = process.communicate()
+    except BaseException:  # Ctrl-C: it may clean up
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LAST_WORK_S)
+        process.kill()
+        raise
+    if process.returncode == 0:
         return None
-    errors = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
+    errors = [line for line in printed.splitlines() if line.startswith("error: ")]
     return (
-        errors[-1].removeprefix("error: ") if errors else f"{how_it_ended(done.returncode)}: {last_words(done.stdout)}"
+        errors[-1].removeprefix("error: ") if errors else f"{how_it_ended(process.returncode)}: {last_words(printed)}"
     )

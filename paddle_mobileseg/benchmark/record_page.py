@@ -114,6 +114,11 @@ _IMPORTS = (
         "`onnxruntime_perf_test`",
         "`timing.network`: `Session::Run` with inputs and outputs in host memory",
     ),
+    (
+        "`mobileseg-run`",
+        "`mobileseg_lite_run --model` of deploy/lite/cpp; a record for each line of JSON",
+        "`timing.network` with single runs, and its stages",
+    ),
 )
 
 

@@ -30,6 +30,7 @@ _RAW_TOLERANCE = 1e-6
 _PARTS_TOLERANCE = 1.25
 _PARTS_SLACK_MS = 0.1
 _REST_RATIO, _REST_MS = 100.0, 10.0  # what is no stage takes less than this
+_LARGEST = 2**63  # of whole numbers: beyond any time, size or count, and what NumPy takes
 _SHOWN = 80  # characters of a value in a message
 
 
@@ -99,6 +100,8 @@ def _check_values(value: Any, path: str) -> None:
                 _check_values(each, f"{path}[{index}]")
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{path}: got {value}, expected a finite number; what was not measured is null")
+    elif isinstance(value, int) and abs(value) > _LARGEST:
+        raise ValueError(f"{path}: got a number of {len(str(abs(value)))} digits; the record is damaged: measure again")
     elif isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
         raise ValueError(f"{path}: got {_shown(value)}, expected text that UTF-8 has; give it a plain name")
 

@@ -98,7 +98,8 @@ def regressions(
 
     Records belong together where they agree in the device and in all of
     :func:`paddle_mobileseg.benchmark.identity.measured`; the files themselves may have changed. Repetitions are pooled.
-    A failure to run what the baseline has a number of is a regression; an invalid record gives "cannot tell".
+    A failure to run what the baseline has a number of is a regression; an invalid record gives "cannot tell". Records
+    that are in the baseline too do not count as measured now.
 
     Args:
         records: measured now.
@@ -113,6 +114,9 @@ def regressions(
         raise ValueError(f"max_ratio is {max_ratio}; expected 1 or more, such as 1.05")
     if what not in WHATS:
         raise ValueError(f"what is {what!r}; expected one of {', '.join(WHATS)}")
+    # A folder may lie in the other: what is compared with itself, or pooled with what it is compared with, is as fast.
+    stored = {record["id"] for record in baseline if record["id"] is not None}
+    records = [record for record in records if record["id"] not in stored]
     now = _grouped(record for record in records if record["status"] != "failed")
     before = _grouped(record for record in baseline if _usable(record, what))
     failures = [record for record in records if record["status"] == "failed"]
@@ -167,18 +171,17 @@ def _broken(record: Record, runs_before: int) -> Regression:
 
 
 def _ran_before(failure: Record, before: dict[_Key, list[Record]]) -> list[Record]:
-    """Records of what failed now; of a failure little may be known."""
-    wanted = (identity.device_id(failure), identity.network(failure), *_asked(failure))
+    """Records of what failed now: those that agree in all that is known of the failure, which may be little."""
+    known = {name: value for name, value in identity.measured(failure).items() if value not in (None, "unknown")}
+    if not failure["backend"]["options"]:
+        known.pop("options")  # none, or not known
     return [
         record
         for group in before.values()
         for record in group
-        if (identity.device_id(record), identity.network(record), *_asked(record)) == wanted
+        if identity.device_id(record) == identity.device_id(failure)
+        and known.items() <= identity.measured(record).items()
     ]
-
-
-def _asked(record: Record) -> tuple[Hashable, ...]:
-    return record["backend"]["requested"], record["backend"]["threads"]
 
 
 def _usable(record: Record, what: str) -> bool:

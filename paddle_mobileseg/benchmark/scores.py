@@ -43,19 +43,27 @@ def of(record: Record, classes: Sequence[str] = ()) -> Score:
     accuracy, model = record["accuracy"], record["model"]
     random = model["weights"] == "random"
     if accuracy is not None and accuracy["of"] != "published" and not random:
-        return _measured(accuracy, classes)
+        return _measured(accuracy, classes, _size(record))
     if accuracy is None or accuracy["of"] != "published":
         accuracy = published.accuracy(identity.network(record), model["num_classes"])
     if accuracy is None:
         why = "random weights, whose accuracy means nothing; none is published" if random else "accuracy not known"
         return Score(None, None, why, "no IoU by class: " + why if classes else None)
-    return _published(accuracy, classes, random)
+    return _published(accuracy, classes, random, _size(record))
 
 
-def _measured(accuracy: dict[str, Any], classes: Sequence[str]) -> Score:
+def _size(record: Record) -> str:
+    """Of the input whose latency is known. An accuracy that may be of other sizes counts among records of one size
+    only: else the smallest input, which is the fastest, would keep the accuracy of the largest."""
+    shape = record["model"]["input_shape"]
+    return "an input of unknown size" if shape is None else identity.size(shape)
+
+
+def _measured(accuracy: dict[str, Any], classes: Sequence[str], size: str) -> Score:
     count = "" if accuracy["images"] is None else f", {accuracy['images']} images"
-    where = f"on {accuracy['dataset']}{count}"
-    note = "of the checkpoint, not of the exported file" if accuracy["of"] == "checkpoint" else ""
+    where, note = f"on {accuracy['dataset']}{count}", ""
+    if accuracy["of"] == "checkpoint":
+        where, note = f"{where}, of the checkpoint; latency at {size}", "of the checkpoint, not of the exported file"
     if not classes:
         if accuracy["miou"] is None:
             return Score(None, None, "no mIoU was measured")
@@ -72,7 +80,7 @@ def _measured(accuracy: dict[str, Any], classes: Sequence[str]) -> Score:
     )
 
 
-def _published(accuracy: dict[str, Any], classes: Sequence[str], random: bool) -> Score:
+def _published(accuracy: dict[str, Any], classes: Sequence[str], random: bool, size: str) -> Score:
     """An author's mIoU: it is of all classes, whatever classes are asked for."""
     known = _CLASSES.get(accuracy["dataset"].lower())
     whose = "measured here with random weights" if random else "of the authors' weights"
@@ -82,7 +90,8 @@ def _published(accuracy: dict[str, Any], classes: Sequence[str], random: bool) -
     if accuracy["miou"] is None:
         return Score(None, None, note)
     every = f" (of all classes, not of {', '.join(classes)})" if classes else ""
-    return Score(accuracy["miou"], f"published mIoU on {accuracy['dataset']}{every} at the authors' sizes", note)
+    kind = f"published mIoU on {accuracy['dataset']}{every} at the authors' sizes; latency at {size}"
+    return Score(accuracy["miou"], kind, note)
 
 
 def _no_class(name: str, known: Sequence[str], dataset: str) -> str:

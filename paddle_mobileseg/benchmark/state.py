@@ -71,6 +71,20 @@ def steal_share(before: Jiffies | None, after: Jiffies | None) -> float | None:
     return (after.steal - before.steal) / (after.total - before.total)
 
 
+class Waiting(NamedTuple):
+    """Nanoseconds that the threads of a process together had a processor, and waited for one with work to do."""
+
+    ran: int
+    waited: int
+
+
+def waiting(pid: int | str = "self", root: Path = _ROOT) -> Waiting | None:
+    """From /proc/PID/task/*/schedstat; ``None`` where the kernel does not count it."""
+    texts = [text for path in root.glob(f"proc/{pid}/task/*/schedstat") if (text := _text(path)) is not None]
+    rows = [[int(each) for each in text.split()[:2]] for text in texts]
+    return Waiting(sum(row[0] for row in rows), sum(row[1] for row in rows)) if rows else None
+
+
 class Memory(NamedTuple):
     """Resident memory of a process, bytes; ``None`` where it cannot be read."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from paddle_mobileseg import tables
-from paddle_mobileseg.benchmark import accuracy, describe, record
+from paddle_mobileseg.benchmark import accuracy, describe, identity, record
 from paddle_mobileseg.benchmark.devices import Device, open_device
 from paddle_mobileseg.benchmark.devices.remote import measure_remote
 from paddle_mobileseg.benchmark.local import measure_local, outputs_folder
@@ -72,6 +72,7 @@ def run(sweep: Sweep, say: Say = print) -> int:
     Raises:
         ValueError: nothing to measure, or scores of another network.
         OSError: the folder cannot be written, or the device cannot be used.
+        KeyboardInterrupt: with what is written already.
     """
     if not sweep.plans and not sweep.failed:
         raise ValueError("there is nothing to measure: give bundles, backends and threads")
@@ -82,7 +83,7 @@ def run(sweep: Sweep, say: Say = print) -> int:
         say(write_layers(load_bundle(folder), sweep.output))
     if written:
         say(table(written))
-    say(f"{len(written)} records in {sweep.output}")
+    say(f"{_records(len(written))} in {sweep.output}")
     return int(any(each["status"] == "failed" or (each["parity"] or {}).get("passed") is False for each in written))
 
 
@@ -90,32 +91,44 @@ def _measured(sweep: Sweep, say: Say) -> list[Record]:
     """The records of the plans, written."""
     spec = sweep.plans[0].device if sweep.plans else LOCAL
     device = None if spec == LOCAL else open_device(spec)
-    plans = _left(sweep, device, say)
-    scores = accuracy.of_plans(sweep.accuracy, plans)  # before anything is measured
+    scores = accuracy.of_plans(sweep.accuracy, sweep.plans)  # before anything is measured, or left out
+    left = _left(sweep, device, say)
+    plans = [sweep.plans[number] for number in left]
     batches = _measured_here(plans, sweep, say) if device is None else _measured_there(device, plans, sweep, say)
     start = time.monotonic()
     written: list[Record] = []
-    for batch in batches:
-        for each in batch:
-            each["accuracy"] = scores[len(written)]
-            written.append(_write(each, sweep.output, say))
-        if left := len(plans) - len(written):
-            pace = (time.monotonic() - start) / len(written)
-            say(f"{len(written)} of {len(plans)} done, about {duration(pace * left)} left")
+    try:
+        for batch in batches:
+            for each in batch:
+                each["accuracy"] = scores[left[len(written)]]
+                written.append(_write(each, sweep.output, say))
+            if more := len(plans) - len(written):
+                pace = (time.monotonic() - start) / len(written)
+                say(f"{len(written)} of {len(plans)} done, about {duration(pace * more)} left")
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(
+            f"{_records(len(written))} in {sweep.output}; the same command with --resume measures what is left"
+        ) from error
     return written
 
 
-def _left(sweep: Sweep, device: Device | None, say: Say) -> list[Plan]:
-    """The plans, with ``resume`` less those that there is a valid record of."""
+def _records(count: int) -> str:
+    return f"{count} new record{'' if count == 1 else 's'}"
+
+
+def _left(sweep: Sweep, device: Device | None, say: Say) -> list[int]:
+    """Numbers of the plans, with ``resume`` less those that there is a valid record of."""
     if not sweep.resume:
-        return list(sweep.plans)
+        return list(range(len(sweep.plans)))
     fingerprint = _fingerprint(device)
     problems: list[str] = []
     there = {each["key"] for each in record.read_folder(sweep.output, problems=problems) if each["status"] == "ok"}
     for problem in problems:
         say(f"passed over: {problem}")
     left = [
-        plan for plan in sweep.plans if plan.key(sweep.protocol, load_bundle(plan.bundle), fingerprint) not in there
+        number
+        for number, plan in enumerate(sweep.plans)
+        if plan.key(sweep.protocol, load_bundle(plan.bundle), fingerprint) not in there
     ]
     say(f"{len(sweep.plans) - len(left)} of {len(sweep.plans)} are measured already")
     return left
@@ -188,7 +201,7 @@ def _write(made: Record, folder: Path, say: Say) -> Record:
 
 def line(made: Record) -> str:
     """A line on a record; the reasons why it must not be used on lines of their own."""
-    what = f"{made['model']['network']} on {made['backend']['requested']}, {_threads(made['backend']['threads'])}"
+    what = f"{identity.network(made)} on {made['backend']['requested']}, {_threads(made['backend']['threads'])}"
     if made["status"] == "failed":
         return f"{what}: failed: {made['error']['message']}"
     network = made["timing"]["network"] or made["timing"]["stages"]["compute"]  # benchmark_bin has the latter only
@@ -211,7 +224,7 @@ def _row(made: Record) -> tuple[str, ...]:
     network, frame, first = (timing.get(name) or {} for name in ("network", "frame", "first"))
     peak = made["memory"]["peak_resident_bytes"]
     return (
-        str(made["model"]["network"]),
+        identity.network(made),
         made["backend"]["requested"],
         str(made["backend"]["threads"] or "-"),
         made["status"],

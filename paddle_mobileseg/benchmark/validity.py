@@ -14,7 +14,9 @@ from paddle_mobileseg.benchmark.timing import Runs
 LEAST_RUNS = 10  # fewer say nothing about noise
 
 
-def reasons(runs: Runs, rules: Protocol, steal: float | None = None, tick_ns: float | None = None) -> list[str]:
+def reasons(
+    runs: Runs, rules: Protocol, steal: float | None = None, tick_ns: float | None = None, waited: float | None = None
+) -> list[str]:
     """Why a measurement must not be used; empty where it may be.
 
     Args:
@@ -22,6 +24,8 @@ def reasons(runs: Runs, rules: Protocol, steal: float | None = None, tick_ns: fl
         rules: the limits.
         steal: share of the processors' time, 0..1, that the host gave to others while the runs were timed.
         tick_ns: step of the clock, of :func:`tick`.
+        waited: share of the time, 0..1, in which the network's threads had work and no processor: of several threads
+            processor time alone does not tell whether they were kept waiting.
     """
     found = list(runs.problems)
     count = len(runs.network)
@@ -51,6 +55,11 @@ def reasons(runs: Runs, rules: Protocol, steal: float | None = None, tick_ns: fl
         found.append(
             f"preempted: the network had a processor for {share:.0%} of its time; at least {rules.min_cpu_share:.0%} "
             "is needed; stop other work on this machine"
+        )
+    if waited is not None and waited > 1 - rules.min_cpu_share:
+        found.append(
+            f"preempted: the network's threads waited for a processor in {waited:.0%} of the time in which they had "
+            f"work; at most {1 - rules.min_cpu_share:.0%} is allowed; stop other work on this machine"
         )
     if steal is not None and steal > rules.max_steal:
         found.append(

@@ -64,6 +64,7 @@ class Worker:
     def __init__(self, plan: Plan, rules: Protocol, enter: Enter) -> None:
         self._plan, self._rules, self._enter = plan, rules, enter
         self._ticks = state.Jiffies(0, 0)  # during the turns
+        self._waiting = state.Waiting(0, 0)  # during those that count
         self._parity: Parity | None = None
 
     def open(self) -> dict[str, Any]:
@@ -81,7 +82,7 @@ class Worker:
         cv2.setNumThreads(plan.threads)
         bundle = load_bundle(plan.bundle)
         self._enter("images")
-        frames = load_frames(plan, bundle)
+        frames = load_frames(plan, bundle, self._rules.min_runs)
         self._enter("load")
         before = self._load()
         session, runner = self._session, self._session.runner
@@ -136,6 +137,9 @@ class Worker:
     def _memory(self) -> state.Memory:
         return state.Memory(None, None) if self._pid is None else state.memory(self._pid)
 
+    def _waited(self) -> state.Waiting | None:
+        return None if self._pid is None else state.waiting(self._pid)
+
     def _first_run(self) -> float | None:
         """Milliseconds. What fails stage by stage may work as a whole (Paddle, without oneDNN), which is seen later."""
         try:
@@ -149,13 +153,16 @@ class Worker:
     def turn(self, pause_s: float) -> dict[str, Any]:
         """One turn of timed runs; how much there is now."""
         self._enter("timing")
+        runs = self._meter.runs
+        count, waiting = len(runs.network), self._waited()
         before = state.jiffies()
         self._meter.turn(pause_s)
         after = state.jiffies()
+        if len(runs.network) > count and waiting is not None and (now := self._waited()) is not None:
+            self._waiting = state.Waiting(*(a - b + c for a, b, c in zip(now, waiting, self._waiting, strict=True)))
         if before is not None and after is not None:
             passed = (now - then + sofar for now, then, sofar in zip(after, before, self._ticks, strict=True))
             self._ticks = state.Jiffies(*passed)
-        runs = self._meter.runs
         return {"done": self._meter.done, "runs": len(runs.network), "seconds": runs.seconds}
 
     def finish(self) -> dict[str, Any]:
@@ -164,12 +171,14 @@ class Worker:
         runs = self._meter.runs
         peaks = [self._peak, self._memory().peak]
         steal = state.steal_share(state.Jiffies(0, 0), self._ticks)
+        busy = sum(self._waiting)
+        waited = self._waiting.waited / busy if busy > 0 else None
         return {
             "network": runs.network,
             "frame": runs.frame,
             "stages": runs.stages,
             "turns": runs.turns,
-            "reasons": [*self._parity_reasons(), *reasons(runs, self._rules, steal, tick())],
+            "reasons": [*self._parity_reasons(), *reasons(runs, self._rules, steal, tick(), waited)],
             "peak_resident_bytes": max((peak for peak in peaks if peak is not None), default=None),
         }
 

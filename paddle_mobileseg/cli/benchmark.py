@@ -61,13 +61,24 @@ def add_benchmark(commands: Any) -> None:
 def _benchmark(args: argparse.Namespace) -> int:
     from paddle_mobileseg.benchmark import planning, sweep
     from paddle_mobileseg.benchmark.protocol import protocol
+    from paddle_mobileseg.files import make_output_folder
 
     cooldown = _DEVICE_COOLDOWN_S if args.cooldown_s is None and args.device != "local" else args.cooldown_s
     how = protocol(
         args.preset, warmup_runs=args.warmup, min_runs=args.repeats, min_s=args.min_seconds, cooldown_s=cooldown
     )
+    which: dict[str, Any] = {
+        "options": _options(args.backend_options),
+        "affinity": tuple(args.affinity) if args.affinity else None,
+        "power_mode": args.power_mode,
+        "images": args.images,
+        "frame_hw": tuple(args.frame_size[::-1]) if args.frame_size else None,
+        "profile": args.profile,
+    }
     failed: list[planning.Failed] = []
     if args.networks:
+        planning.check(args.backends, args.threads, args.device, which)  # before minutes of exports
+        make_output_folder(args.output)
         bundles, failed = planning.export_networks(
             args.networks, args.image_size, args.output_op, args.backends, args.device, args.bundles_dir
         )
@@ -75,18 +86,7 @@ def _benchmark(args: argparse.Namespace) -> int:
         bundles = args.bundle
         if args.image_size is not None:
             raise ValueError("--image_size is for --networks; a bundle has its own size")
-    plans = planning.plans(
-        bundles,
-        args.backends,
-        args.threads,
-        device=args.device,
-        options=_options(args.backend_options),
-        affinity=tuple(args.affinity) if args.affinity else None,
-        power_mode=args.power_mode,
-        images=args.images,
-        frame_hw=tuple(args.frame_size[::-1]) if args.frame_size else None,
-        profile=args.profile,
-    )
+    plans = planning.plans(bundles, args.backends, args.threads, device=args.device, **which)
     return sweep.run(
         sweep.Sweep(
             plans,
@@ -162,7 +162,7 @@ def add_choose(commands: Any) -> None:
     parser = command(commands, "choose", _choose, "the best networks for a device and a budget, from records", False)
 
     def add(name: str, **settings: Any) -> None:
-        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", **settings)
+        parser.add_argument(*dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}")), **settings)
 
     add("records", nargs="+", type=Path, default=[], help="records, or folders of them")
     add("device_record", type=Path, help="a record, or a folder of them, of the device to choose for")

@@ -48,10 +48,10 @@ def write_benchmark_report(sources: Sequence[Path], out_html: Path, command: str
     found = read_records(sources, unreadable)
     if not found:
         names = ", ".join(map(str, sources))
-        why = f"; what was found cannot be read: {unreadable[0]}" if unreadable else ""
-        raise ValueError(
-            f"there is no benchmark record in {names}{why}; `mobileseg benchmark --output FOLDER` makes them"
-        )
+        if unreadable:
+            more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
+            raise ValueError(f"no benchmark record in {names} can be read: {unreadable[0]}{more}")
+        raise ValueError(f"there is no benchmark record in {names}; `mobileseg benchmark --output FOLDER` makes them")
     beside = same_networks([record for record, _ in found], published.records())
     entries = make_entries([*found, *((record, None) for record in beside)])
     script = script_text()
@@ -104,6 +104,7 @@ def _view(entries: Sequence[Entry], unreadable: Sequence[str]) -> dict[str, Any]
         "table": benchmark_provenance.table(entries),
         "provenance": benchmark_provenance.provenance(entries),
         "ms": benchmark_sections.ms_text,
+        "records_text": benchmark_sections.records_text,
         "share_text": share_text,
     }
 

@@ -66,8 +66,10 @@ def _stage_row(entry: Entry, scale: float) -> Row:
             parts.append({"css": "unsplit", "name": "network, not split", "ms": entry.ms("network")})
     for part in parts:
         part["width"] = f"{100 * part['ms'] / scale:.2f}"
+    camera = entry.record["input"]["frame_hw"] if entry.ms("frame") is not None else None
     return {
         "entry": entry,
+        "camera": None if camera is None else f"{camera[1]}x{camera[0]}",
         "parts": parts,
         "missing": [STAGE_NAMES[stage] for stage in STAGES if entry.ms(stage) is None],
         "frame": entry.ms("frame"),
@@ -137,7 +139,7 @@ def operators(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
     Where more than ``MOST_OPERATORS`` records have them, those of the fastest record of each network on each device.
     """
-    known = [entry for entry in entries if entry.record["operators"] and entry.ok]
+    known = [entry for entry in entries if entry.record["operators"]]
     if len(known) > MOST_OPERATORS:  # the page stays small
         known = [entry for group in devices(known).values() for entry in fastest_first(group)[0]][:MOST_OPERATORS]
     groups = by_device(known, lambda entry: _operator_row(entry, entry.record["operators"]), MOST_OPEN)

@@ -42,10 +42,13 @@ def headline(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     own = [entry for entry in entries if entry.kind != "published"]
     kinds = Counter(entry.kind for entry in own)
     status = Counter(entry.record["status"] for entry in own)
-    fastest = min((e for e in own if e.latency_ms is not None), key=lambda e: e.latency_ms or 0.0, default=None)
+    usable = [entry for entry in own if entry.latency_ms is not None]
+    ranked = [entry for entry in usable if entry.kind == "measured"] or usable  # kinds are never mixed
+    fastest = min(ranked, key=lambda entry: entry.latency_ms or 0.0, default=None)
     published = len(entries) - len(own)
     note = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: -item[1]))
     sets = sorted({entry.record["accuracy"]["dataset"] for entry in own if entry.miou is not None})
+    unusable = any(entry.record["accuracy"] for entry in own if not entry.ok)
     cards: list[dict[str, Any]] = [
         {
             "name": "Records",
@@ -55,7 +58,9 @@ def headline(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         {
             "name": "Networks",
             "value": len({entry.network for entry in own}),
-            "note": f"accuracy on {', '.join(sets[:3])}" if sets else "accuracy not measured",
+            "note": f"accuracy on {', '.join(sets[:3])}"
+            if sets
+            else f"accuracy {'of no usable record' if unusable else 'not measured'}",
         },
         {
             "name": "Devices",
@@ -63,10 +68,10 @@ def headline(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "note": ", ".join(sorted({entry.backend for entry in own})[:6]),
         },
         {
-            "name": "Fastest network",
+            "name": "Fastest network" + ("" if fastest is None or fastest.kind == "measured" else f", {fastest.kind}"),
             "value": None if fastest is None else ms_text(fastest.latency_ms),
             "unit": "ms",
-            "note": "" if fastest is None else f"{fastest.network}, {fastest.backend}, {fastest.device}",
+            "note": "no usable record" if fastest is None else f"{fastest.network}, {fastest.short}; {fastest.device}",
             "href": None if fastest is None else f"#{fastest.anchor}",
         },
         {
@@ -83,14 +88,24 @@ def notices(entries: Sequence[Entry]) -> list[str]:
     """What a reader must know before the numbers."""
     own = [entry for entry in entries if entry.kind != "published"]
     found = []
-    if untrained := sorted({entry.network for entry in own if entry.random_weights}):
+    if count := sum(1 for entry in own if entry.random_weights):
+        untrained = sorted({entry.network for entry in own if entry.random_weights})
         names = ", ".join(untrained[:12]) + (f" and {len(untrained) - 12} more" if len(untrained) > 12 else "")
-        found.append(f"Random weights: accuracy means nothing. Their times do count. ({names})")
+        found.append(f"Random weights: accuracy means nothing. Their times do count. ({records_text(count)}: {names})")
     if noise := sum(1 for entry in own if entry.record["input"]["kind"] == "random"):
-        found.append(f"{noise} records were measured with noise as input; the speed of VIM means nothing there.")
+        found.append(f"{_were(noise)} measured with noise as input; the speed of VIM means nothing there.")
     if modified := sum(1 for entry in own if entry.record["tool"]["git_modified"]):
-        found.append(f"{modified} records were measured with a tool whose source had changes that are in no commit.")
+        found.append(f"{_were(modified)} measured with a tool whose source had changes that are in no commit.")
     return found
+
+
+def _were(count: int) -> str:
+    return "1 record was" if count == 1 else f"{count} records were"
+
+
+def records_text(count: int) -> str:
+    """``1 record``, ``2 records``."""
+    return f"{count} record{'' if count == 1 else 's'}"
 
 
 def problems(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -146,7 +161,7 @@ def _accuracy_chart(group: Sequence[Entry], colours: dict[str, int]) -> dict[str
         best |= {of_kind[i].number for i in chosen}
     device, dataset = group[0].device, group[0].record["accuracy"]["dataset"]
     points = _points(group, colours, lambda entry: entry.miou, lambda value: f"mIoU {value:.4f}", best)
-    title = f"mIoU on {dataset} against latency on {device}: {len(group)} records, {len(best)} of them on a front"
+    title = f"mIoU on {dataset} against latency on {device}: {records_text(len(group))}, {len(best)} of them on a front"
     chosen_entries = sorted((entry for entry in group if entry.number in best), key=lambda e: e.latency_ms or 0.0)
     kinds = [kind for kind in MARKS if any(entry.kind == kind for entry in group)]
     only_published = kinds == ["published"]
@@ -179,12 +194,13 @@ def size_charts(entries: Sequence[Entry], colours: dict[str, int]) -> list[dict[
             shown = [entry for entry in group if of(entry) is not None]
             if shown:
                 points = _points(shown, colours, of, text, set())
-                title = f"{name} against latency on {device}: {len(shown)} records"
+                title = f"{name} against latency on {device}: {records_text(len(shown))}"
                 charts.append(
                     {"name": heading, "svg": scatter(points, [], "network, ms", name, title, ("narrow",), True)}
                 )
         if charts:
-            found.append({"device": device, "charts": charts, "backends": _legend(group, colours)})
+            notes = comparability(group, of_accuracy=False)
+            found.append({"device": device, "charts": charts, "backends": _legend(group, colours), "notes": notes})
     return found
 
 
@@ -242,8 +258,8 @@ def _legend(group: Sequence[Entry], colours: dict[str, int]) -> list[tuple[str, 
     return sorted(((name, colours[name]) for name in {entry.backend for entry in group}), key=lambda item: item[1])
 
 
-def comparability(group: Sequence[Entry]) -> list[str]:
-    """In what the records of a chart differ, so that they are not simply comparable."""
+def comparability(group: Sequence[Entry], of_accuracy: bool = True) -> list[str]:
+    """In what the records of a chart (of accuracy) differ, so that they are not simply comparable."""
     shapes = Counter(
         "unknown" if shape is None else identity.size(shape)
         for shape in (entry.record["model"]["input_shape"] for entry in group)
@@ -251,13 +267,17 @@ def comparability(group: Sequence[Entry]) -> list[str]:
     outputs = Counter(entry.record["model"]["output_op"] or "unknown" for entry in group)
     counts = Counter(
         "unknown" if images is None else str(images)
-        for images in (entry.record["accuracy"]["images"] for entry in group if entry.record["accuracy"])
+        for images in (
+            entry.record["accuracy"]["images"] for entry in group if of_accuracy and entry.record["accuracy"]
+        )
     )
+    threads = Counter(str(entry.record["backend"]["threads"] or "unknown") for entry in group)
     precisions = Counter(entry.record["model"]["precision"] or "unknown" for entry in group)
     statistics = Counter(entry.statistic("network") or "unknown" for entry in group)
     found = []
     for name, counter in (
         ("input sizes", shapes),
+        ("numbers of threads", threads),
         ("precisions", precisions),
         ("outputs", outputs),
         ("images evaluated", counts),

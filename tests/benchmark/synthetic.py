@@ -140,8 +140,9 @@ class Synthetic:
         kind: ``busy`` or ``sleep`` for ``ms``; ``late``: gives an array at once that a thread fills after ``ms``;
             ``late-reused``: the same array each time; ``late-scores``: late, float ``[N, 3, H, W]``; ``lazy``: an
             object that computes when it is read; ``reused``: one array, overwritten by each run; ``random``: others
-            each time; ``wrong``: labels that are not right; ``crash``, ``killed``, ``hang``: after ``after`` runs;
-            ``exit``: ends without a word; ``print``: to stdout, below Python.
+            each time; ``wrong``: labels that are not right; ``crash``, ``killed``, ``hang``, ``late``: after ``after``
+            runs; ``exit``: ends without a word; ``print``: to stdout, below Python.
+        spike_run, spike_bytes: the run that fills so much memory and gives it back.
         load_bytes: memory that is filled while loading, and kept.
         first_ms: that the first run takes more.
         pid_file: gets this process's number.
@@ -159,7 +160,10 @@ class Synthetic:
         load_bytes: int = 0,
         first_ms: float = 0.0,
         pid_file: str | None = None,
+        spike_run: int = 0,
+        spike_bytes: int = 0,
     ) -> None:
+        self._spike = (spike_run, spike_bytes)
         self.kind, self.ms, self.after, self._first = kind, ms, after, first_ms
         self.calls = 0
         self.marked = False  # whether somebody wrote into the array of `reused`
@@ -175,6 +179,8 @@ class Synthetic:
         self.calls += 1
         if self.calls == 1:
             busy(self._first)
+        if self.calls == self._spike[0]:
+            np.ones(self._spike[1], np.uint8)
         if self.kind in ("crash", "killed", "exit", "hang") and self.calls > self.after:
             self._end()
         if self.kind == "print":
@@ -209,6 +215,9 @@ class Synthetic:
             result = np.ascontiguousarray(x)
         given = np.zeros_like(result) if self._reused is None or self.kind != "late-reused" else self._reused
         self._reused = given
+        if self.calls <= self.after:
+            given[...] = result
+            return given
         threading.Timer(self.ms / 1000, lambda: np.copyto(given, result)).start()
         return given
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from paddle_mobileseg.benchmark.accuracy import from_manifest, from_scores
+from paddle_mobileseg.benchmark.accuracy import from_manifest, from_scores, of_plans
+from paddle_mobileseg.benchmark.plan import Plan
 from paddle_mobileseg.config import Config
 from paddle_mobileseg.engine.validation import validate_bundle
 from paddle_mobileseg.files import sha256
@@ -180,6 +181,23 @@ def test_data_without_a_class_of_its_own_is_named_after_its_folder(tmp_path: Pat
     config = {"val_dataset": {"type": "Dataset", "dataset_root": "data/harbour"}}
     section = from_manifest(make_bundle(tmp_path / "own", config, metrics={"miou": 0.6}))
     assert section is not None and section["dataset"] == "harbour"
+
+
+def test_every_plan_gets_the_scores_of_its_own_bundle(tmp_path: Path) -> None:
+    bundles = {name: make_bundle(tmp_path / name, source_checkpoint_sha256=name * 64) for name in "abc"}
+    files = []
+    for name, miou in (("a", 0.6), ("b", 0.9)):
+        (tmp_path / f"of_{name}").mkdir()
+        files.append(scores(tmp_path / f"of_{name}", checkpoint_sha256=name * 64, miou=miou, iou=None))
+    (tmp_path / "of_file").mkdir()
+    files.append(scores(tmp_path / "of_file", bundle=bundles["a"], miou=0.5, iou=None))
+    plans = [Plan(bundle.folder, backend) for bundle in bundles.values() for backend in ("onnxruntime", "paddle")]
+    found = [each and (each["miou"], each["of"]) for each in of_plans(files, plans)]
+    assert found == [(0.5, "exported file"), (0.6, "checkpoint"), *[(0.9, "checkpoint")] * 2, None, None]
+    with pytest.raises(ValueError, match=r"of_b/val\.json has scores of another checkpoint"):
+        of_plans(files, plans[:2])
+    with pytest.raises(ValueError, match="of the backend 'onnxruntime', which is not measured; measured are paddle"):
+        of_plans(files[2:], [plans[1]])
 
 
 def test_nothing_labelled_is_null(tmp_path: Path, bundle: Bundle) -> None:

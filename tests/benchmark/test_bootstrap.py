@@ -60,6 +60,19 @@ def test_shared_slow_periods_widen_nothing() -> None:
     assert widths[0] < 0.7 * widths[1]
 
 
+def test_coverage_where_neighbouring_turns_are_alike() -> None:
+    """Single turns, resampled, would cover the truth half of the time."""
+    rng = np.random.default_rng(3)
+    numbers = np.repeat(np.arange(60), 5)
+    covered = []
+    for seed in range(150):
+        a, b = (np.exp(np.repeat(correlated(rng, 60, 0.8, 0.03), 5) + rng.normal(0, 0.005, 300)) for _ in range(2))
+        interval = bootstrap.of_turns(a, numbers, 1.1 * b, numbers, seed=seed, **SETTINGS)
+        covered.append(interval.low is not None and interval.low <= 1.1 <= interval.high)
+
+    assert np.mean(covered) >= 0.85
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.6])
 def test_coverage_without_turns(rho: float) -> None:
     rng = np.random.default_rng(1)

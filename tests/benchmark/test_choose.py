@@ -60,6 +60,7 @@ def test_another_statistic_and_the_whole_frame() -> None:
 
     assert choose([record], Limits(statistic="max", what="network")).fronts[0].candidates[0].latency_ms == 30
     assert choose([record]).fronts[0].candidates[0].latency_ms == 40
+    assert choose([record]).fronts[0].candidates[0].about == "frame 640x480"
     without = choose([made("a", 10)])
     assert reasons(without) == {"a": "no median of the frame; it has one of the network"} and not without.fronts
 
@@ -93,10 +94,32 @@ def test_published_accuracies_are_marked_and_apart() -> None:
     )
 
     assert names(choice) == [["a"], ["pp_mobileseg_tiny"]]
-    assert choice.fronts[1].accuracy == "published mIoU on ade20k at the authors' sizes"
+    assert choice.fronts[1].accuracy == "published mIoU on ade20k at the authors' sizes; latency at 96x64"
     assert choice.fronts[1].candidates[0].score == 0.3639
     assert "random weights" in choice.fronts[1].candidates[0].about
     assert "topformer_tiny" in reasons(choice)
+
+
+def test_a_smaller_input_does_not_keep_the_accuracy_of_a_larger_one() -> None:
+    small = {"model__input_shape": [1, 3, 32, 48]}
+    published = {"model__weights": "random", "model__num_classes": 150}
+    choice = choose(
+        [made("topformer_tiny", 10, **small, **published), made("topformer_tiny", 40, **published)], NETWORK
+    )
+    assert [front.accuracy.partition("; ")[2] for front in choice.fronts] == ["latency at 48x32", "latency at 96x64"]
+    assert choice.left_out == []
+
+    of_checkpoint = {"accuracy": accuracy(0.6, of="checkpoint")}
+    choice = choose([made("a", 10, **small, **of_checkpoint), made("a", 40, **of_checkpoint)], NETWORK)
+    assert [len(front.candidates) for front in choice.fronts] == [1, 1]
+    of_files = [made("a", 10, **small, accuracy=accuracy(0.6)), made("a", 40, accuracy=accuracy(0.6))]
+    assert len(choose(of_files, NETWORK).fronts) == 1  # each file was evaluated by itself
+
+
+def test_the_checkpoints_accuracy_is_not_the_files() -> None:
+    choice = choose([scored("a", 10, 0.6), made("a_int8", 5, accuracy=accuracy(0.6, of="checkpoint"))], NETWORK)
+
+    assert sorted(map(tuple, names(choice))) == [("a",), ("a_int8",)]
 
 
 def test_accuracy_of_random_weights_does_not_count() -> None:
@@ -130,7 +153,7 @@ def test_classes_of_published_accuracies() -> None:
 
     assert (
         asked.fronts[0].accuracy
-        == "published mIoU on ade20k (of all classes, not of person, road) at the authors' sizes"
+        == "published mIoU on ade20k (of all classes, not of person, road) at the authors' sizes; latency at 96x64"
     )
     assert reasons(choose([published], Limits(what="network", classes=("pedestrian",)))) == {
         "pp_mobileseg_tiny": "no class 'pedestrian' in ade20k; did you mean 'person'?"
@@ -159,6 +182,18 @@ def test_imported_records_have_a_list_of_their_own() -> None:
         ("measured", ["a"]),
         ("imported", ["b"]),
     ]
+
+
+def test_imports_and_publications_are_no_repetitions_of_what_was_measured() -> None:
+    imported = {"kind": "imported", "importer": "trtexec", "source": "t.txt", "source_sha256": "0" * 64}
+    published = {"kind": "published", "importer": None, "source": "a paper", "source_sha256": None}
+    choice = choose([made("a", 10), made("a", 6, origin=imported), made("a", 2, origin=published)], NETWORK)
+
+    assert [(front.latency, front.candidates[0].latency_ms) for front in choice.fronts] == [
+        ("measured", 10),
+        ("imported", 6),
+    ]
+    assert reasons(choice) == {"a": "published latency: other conditions, not measured here"}
 
 
 def test_nothing_left_names_the_nearest() -> None:

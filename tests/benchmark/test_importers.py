@@ -319,9 +319,69 @@ def test_onnxruntime_of_2025_gives_the_average_only():
     assert made["backend"]["actual"] == "onnxruntime SpaceMITExecutionProvider"
 
 
+def test_our_program_on_a_board_gives_single_runs():
+    whole, short = read("mobileseg-run-board")
+    times = [41.25, 41.0, 41.5, 41.25, 42.0, 41.125, 41.25, 41.375, 41.25, 41.25, 41.5, 41.75]
+    assert (whole["status"], whole["validity"]) == ("ok", {"valid": True, "reasons": []})
+    assert whole["timing"]["network"] == record.summarize(times)
+    assert whole["timing"]["first"] == {"load": 52.125, "network": 66.5}
+    stages = {name: each["mean"] for name, each in whole["timing"]["stages"].items() if each}
+    assert stages == pytest.approx({"host_to_device": 0.125, "compute": 41.125, "device_to_host": 0.0625})
+    assert known(whole["model"]) == {
+        "files": [{"name": "model_arm.nb", "bytes": None, "sha256": None}],
+        "input_shape": [1, 3, 256, 256],
+    }
+    assert known(whole["backend"]) == {
+        "requested": "mobileseg-run",
+        "actual": "Paddle Lite light predictor",
+        "version": "2.13-rc",
+        "threads": 4,
+        "power_mode": "no_bind",
+    }
+    assert known(whole["protocol"]) == {"warmup_runs": 10, "min_runs": 12, "turns": [0] * 12}
+    assert known(whole["memory"]) == {"peak_resident_bytes": 40 * 2**20, "before_load_bytes": 5 * 2**20}
+    assert whole["command"].startswith("./mobileseg_lite_run --model bundle/model_arm.nb --input in.bin")
+    assert whole["parity"] is None and whole["toolchain"]["packages"] == {"paddle_lite": "2.13-rc"}
+    assert short["status"] == "invalid" and short["backend"]["threads"] == 1
+    assert short["validity"]["reasons"] == [
+        "too short: 3 timed runs; at least 10 are needed",
+        "the first run of the process is one of those that count; give --warmup 1 or more",
+    ]
+
+
+def test_our_programs_line_alone_and_in_a_narrow_window():
+    text = transcript("mobileseg-run-board")
+    line = next(line for line in text.splitlines() if line.startswith("{"))
+    narrow = "\n".join(line[start : start + 80] for start in range(0, len(line), 80))
+    whole = importers.read("mobileseg-run", text)[0]
+    for said in (line, narrow):
+        (made,) = importers.read("mobileseg-run", said)
+        assert made["timing"] == whole["timing"] and made["backend"] == whole["backend"]
+        assert made["command"] is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("41.000000, 41.500000", "NaN, 41.500000", "the runner printed the time nan ms; expected numbers"),
+        ("41.000000, 41.500000", "-41.0, 41.500000", "the time -41.0 ms"),
+        ("41.000000, 41.500000", "0.000000, 41.500000", "the time 0.0 ms"),
+        ("41.000000, 41.500000", "41.500000", "upload_ms of another length than times_ms"),
+        ('"int32"', '"float16"', "expected a line such as"),
+        ('"before_load_bytes": 5242880, "peak_rss_bytes": 41943040}', "", "the text ends within the line of JSON"),
+    ],
+)
+def test_our_programs_line_that_makes_no_sense_is_a_failure(old: str, new: str, message: str):
+    line = next(line for line in transcript("mobileseg-run-board").splitlines() if line.startswith("{"))
+    assert old in line
+    (made,) = importers.read("mobileseg-run", line.replace(old, new, 1))
+    assert made["status"] == "failed" and message in made["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("mobileseg-run-failed", "error: in.bin has 786432 bytes; expected 3145728"),
         ("paddle-lite-failed", "Mode file[model_arm.nb] not exist!"),
         ("trtexec-failed", "ModelImporter.cpp:951: --- End node ---; Failed to parse onnx file; Parsing model failed"),
         ("litert-failed", "Could not open 'missing.tflite'."),

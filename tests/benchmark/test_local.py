@@ -84,6 +84,17 @@ def test_memory_is_the_plans_own(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("run", "counts"),
+    [(1, True), (3, False), (15, True)],  # the first; a golden input's, which no application has; a timed one
+)
+def test_the_peak_of_memory_is_that_of_loading_and_running(bundle: Path, run: int, counts: bool) -> None:
+    size = 200 << 20
+    (made,) = measure(synthetic(bundle, "busy", spike_run=run, spike_bytes=size))
+    grown = made["memory"]["peak_resident_bytes"] - made["memory"]["before_load_bytes"]
+    assert (grown >= size) == counts
+
+
+@pytest.mark.parametrize(
     ("kind", "options", "kinds", "stage", "message"),
     [
         ("crash", {"after": 0}, "crash", "first run", "died of SIGSEGV. Its last words:\n  terrible news"),

@@ -100,6 +100,23 @@ def test_records_of_several_machines_or_sizes_are_refused() -> None:
         markdown([])
 
 
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"model__output_op": "none"}, "output"),
+        ({"model__precision": "int8-weights"}, "precision"),
+        ({"model__input_shape": [4, 3, 64, 96]}, "input shape"),
+        ({"input__frame_hw": [1080, 1920]}, "frame size"),
+        ({"protocol__preset": "mlperf", "protocol__warmup_runs": 10}, "preset, warm-up runs"),
+    ],
+)
+def test_no_median_of_what_was_measured_in_several_ways(change: dict[str, object], name: str) -> None:
+    other = made("topformer_tiny", 99, **change)
+    with pytest.raises(ValueError, match=rf"measured in two ways, which differ in {name} \(r\d+ and r\d+\)"):
+        markdown([*some(), other])
+    assert "99.0" not in markdown([*some(), invalid(other)])
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for each in some():
         records.write(tmp_path / "records", each)

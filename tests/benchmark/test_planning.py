@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,6 +71,8 @@ def test_on_a_device_it_is_the_file_for_arm(bundles: dict[Path, FakeBundle]) -> 
     first, second = bundles
 
     assert [plan.backend for plan in planning.plans([first], None, [4], device="adb")] == ["lite-arm"]
+    x86 = planning.plans([first], ["lite"], [2, 1, 2], device="ssh:computer")  # what is given twice counts once
+    assert [(plan.backend, plan.threads) for plan in x86] == [("lite", 2), ("lite", 1)]
     with pytest.raises(ValueError, match="--backends is onnxruntime; on a device it is lite-arm"):
         planning.plans([first], ["onnxruntime"], [1], device="ssh:board")
     with pytest.raises(ValueError, match="--frame_size is for this machine"):
@@ -173,6 +180,26 @@ def test_all_networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made, _ = planning.export_networks(["all"], [64, 96], "vim", None, "adb", tmp_path, say=lambda _: None)
     assert len(made) == 12
     assert all(folder.name.endswith("_64x96_vim") for folder in made)
+
+
+def test_an_export_that_is_interrupted_may_clean_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    half, program = tmp_path / "half", tmp_path / "python"
+    program.write_text(
+        f"#!{sys.executable}\nimport pathlib, time\nhalf = pathlib.Path({str(half)!r})\n"
+        "try:\n    half.touch()\n    time.sleep(60)\nfinally:\n    time.sleep(0.5)\n    half.unlink()\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+    def press() -> None:
+        while not half.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        planning._export(["export"])
+    assert not half.exists()
 
 
 def test_networks_that_cannot_be(tmp_path: Path) -> None:

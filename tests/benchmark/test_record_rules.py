@@ -55,6 +55,8 @@ BROKEN = [
     ({"key": "xyz"}, "key: got 'xyz', expected text of the form"),
     ({"input.count": 1.5}, "input.count: got 1.5, expected integer or null"),
     # what it cannot say
+    ({"timing.network.raw": [4.0, 10**400, 5.0, 6.0]}, r"timing.network.raw\[1\]: got a number of 401 digits"),
+    ({"memory.peak_resident_bytes": 10**30}, "memory.peak_resident_bytes: got a number of 31 digits"),
     ({"model.bundle": "net\udcff"}, "model.bundle: got 'net.udcff', expected text that UTF-8 has; give it"),
     ({"accuracy.iou": {"\ud800": 0.5}}, "accuracy.iou: got '.ud800', expected text that UTF-8 has"),
     ({"created": "2026-02-30T10:00:00Z"}, "created: got '2026-02-30T10:00:00Z', expected a date and time that exist"),

@@ -55,6 +55,32 @@ def test_a_failure_of_what_ran_before_is_a_regression() -> None:
     assert result.failed[0].reason == "failed: segmentation fault"
 
 
+def test_a_failure_counts_where_all_that_is_known_of_it_agrees() -> None:
+    before = noisy("a", 10, 0)
+    unknown = failed(before, "cannot be exported")  # as of a network without a bundle
+    unknown["model"].update(dict.fromkeys(unknown["model"]), network="a", files=[])
+    unknown["backend"].update(requested="unknown", threads=None)
+    unknown["protocol"].update(preset=None, warmup_runs=None)
+    unknown["input"].update(kind="unknown", count=None, frame_hw=None)
+    assert len(regressions([unknown], [before]).failed) == 1
+    larger = failed(noisy("a", 10, 0, model__input_shape=[1, 3, 640, 960]), "out of memory")
+    result = regressions([larger, noisy("a", 10, 1)], [before])
+    assert [each.verdict for each in result.checked] == ["fine"]
+
+
+def test_the_baseline_is_not_compared_with_itself(tmp_path: Path) -> None:
+    records.write(tmp_path / "now" / "baseline", noisy("a", 10, 0))
+    with pytest.raises(ValueError, match="nothing was checked"):
+        run([tmp_path / "now"], tmp_path / "now" / "baseline")
+    records.write(tmp_path / "now", noisy("a", 12, 1))
+    slow = records.read_folder(tmp_path / "now")[1]
+    records.write(tmp_path / "again", slow)
+    _, status = run([tmp_path / "now", tmp_path / "again"], tmp_path / "now" / "baseline", json_path=tmp_path / "r")
+    assert status == 1
+    (checked,) = json.loads((tmp_path / "r").read_text())["checked"]
+    assert (checked["now_runs"], checked["now_ms"] > 11.5) == (1, True)
+
+
 def test_an_invalid_record_cannot_tell() -> None:
     before = noisy("a", 10, 0)
     result = regressions([invalid(noisy("a", 50, 1))], [before])

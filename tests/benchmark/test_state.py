@@ -59,6 +59,18 @@ def test_time_that_the_host_took(tmp_path: Path) -> None:
     assert state.steal_share(before, before) is state.steal_share(None, after) is None
 
 
+def test_waiting_is_that_of_all_threads(tmp_path: Path) -> None:
+    put(tmp_path, "proc/7/task/7/schedstat", "100 20 3\n")
+    put(tmp_path, "proc/7/task/8/schedstat", "50 5 1\n")
+    assert state.waiting(7, tmp_path) == (150, 25)
+    assert state.waiting(8, tmp_path) is None
+
+
+def test_memory_is_in_bytes(tmp_path: Path) -> None:
+    put(tmp_path, "proc/7/status", "Name:\tpython\nVmPeak:\t 9000 kB\nVmHWM:\t    3000 kB\nVmRSS:\t    2000 kB\n")
+    assert state.memory(7, tmp_path) == (2_048_000, 3_072_000)
+
+
 def test_this_process_has_memory() -> None:
     before = state.memory()
     assert before.now is not None and before.peak is not None and before.peak >= before.now > 1 << 20

@@ -239,6 +239,14 @@ def test_a_late_output_is_found_out(kind: str, frames: int) -> None:
         time.sleep(0.01)
 
 
+def test_an_output_that_becomes_late_is_found_out() -> None:
+    """The array still has what an earlier run put there, which is right."""
+    runs = measure(real_meter(Synthetic([], 1, "late-reused", 30.0, after=12), frames=1))
+    assert [problem[:12] for problem in runs.problems] == ["output late:"]
+    while threading.active_count() > 1:
+        time.sleep(0.01)
+
+
 def test_an_output_of_other_values_is_found_out() -> None:
     runs = measure(real_meter(Synthetic([], 1, "random", 0.1)))
     assert runs.problems[:2] == [f"input {n}: the same input gave two different results" for n in range(2)]

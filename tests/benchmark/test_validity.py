@@ -63,6 +63,9 @@ def test_preempted() -> None:
     assert reason.startswith("preempted: the network had a processor for 79% of its time; at least 80% is needed")
     assert reasons(runs([1000] * 20, cpu=[810] * 20), RULES) == []
     assert reasons(runs([1000] * 20, cpu=[1900] * 20), RULES) == []  # two threads
+    (reason,) = reasons(runs([1000] * 20, cpu=[1400] * 20), RULES, waited=0.3)  # of two threads
+    assert reason.startswith("preempted: the network's threads waited for a processor in 30% of the time in which")
+    assert reasons(runs([1000] * 20), RULES, waited=0.19) == []
     (reason,) = reasons(runs([1000] * 20), RULES, steal=0.125)
     assert reason == "preempted: the host gave 12% of the processors' time to others; at most 10% is allowed"
 

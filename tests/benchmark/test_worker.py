@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from paddle_mobileseg.benchmark import state
 from paddle_mobileseg.benchmark.plan import Plan
 from paddle_mobileseg.benchmark.protocol import protocol
+from paddle_mobileseg.benchmark.timing import Runs
 from paddle_mobileseg.benchmark.worker import Worker, decode, encode, kind_of, serve
 
 
@@ -82,6 +85,37 @@ def test_an_error_is_the_last_answer(error: Exception, kind: str, message: str) 
         "closed",
     ]
     assert kind_of(error) == kind
+
+
+def test_only_turns_count_for_what_the_host_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(Plan(tmp_path, "lite"), protocol("quick"), lambda stage: None)
+    worker._meter = SimpleNamespace(turn=lambda pause_s: None, done=True, runs=Runs([10**6] * 20, inputs=[0] * 20))
+    worker._pid, worker._peak = None, 5000
+    seen = iter([(0, 0), (1000, 500), (9000, 500), (10000, 700)])  # total and taken, before and after two turns
+    monkeypatch.setattr(state, "jiffies", lambda: state.Jiffies(*next(seen)))
+    assert [worker.turn(0.0)["runs"] for _ in range(2)] == [20, 20]
+    found = worker.finish()
+    assert found["reasons"] == [
+        "preempted: the host gave 35% of the processors' time to others; at most 10% is allowed"
+    ]
+    assert found["peak_resident_bytes"] == 5000
+
+
+def test_threads_that_waited_in_turns_that_count_make_it_invalid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(Plan(tmp_path, "lite", 2), protocol("quick"), lambda stage: None)
+    runs = Runs()
+    turns = iter([[], [10**6] * 20])  # the first is thrown away
+    worker._meter = SimpleNamespace(turn=lambda pause_s: runs.network.extend(next(turns)), done=True, runs=runs)
+    runs.inputs = [0] * 20
+    worker._pid, worker._peak = os.getpid(), 5000
+    seen = iter([(0, 0), (100, 900), (800, 1200)])  # ran and waited: before the first turn, before and after the second
+    monkeypatch.setattr(state, "waiting", lambda pid: state.Waiting(*next(seen)))
+    monkeypatch.setattr(state, "jiffies", lambda: None)
+    assert [worker.turn(0.0)["runs"] for _ in range(2)] == [0, 20]
+    (reason,) = worker.finish()["reasons"]
+    assert reason.startswith("preempted: the network's threads waited for a processor in 30% of the time")
 
 
 def test_a_plan_comes_through_json() -> None:

@@ -162,7 +162,7 @@ def test_what_is_in_no_chart_says_why(change: Any, reason: str) -> None:
 def test_records_without_accuracy_are_listed_and_in_the_chart_of_size(tmp_path: Path) -> None:
     page = page_of(tmp_path, make_record(accuracy=None, operators=None))
     assert "1 not in these charts: accuracy not measured" in page.text("accuracy")
-    assert "Not measured: no record has both accuracy and latency." not in page.text("size")
+    assert "Not measured" not in page.text("size")
     assert len([attrs for _, attrs in page.tags if (attrs.get("class") or "").startswith("chart scatter")]) == 2 + len(
         [each for each in published.records() if each["model"]["network"] == "pp_mobileseg_tiny"]
     )
@@ -208,6 +208,7 @@ def test_stages_add_up_to_one_scale() -> None:
     assert [part["css"] for part in rows[2]["parts"]] == list(records.STAGES)
     assert [part["css"] for part in rows[3]["parts"]] == ["unsplit"]
     assert rows[1]["missing"] == ["host to device", "device to host"]
+    assert (rows[1]["camera"], rows[3]["camera"]) == ("960x720", None)  # 3 has no time of a frame
     compute = next(part for part in rows[1]["parts"] if part["css"] == "compute")
     assert float(compute["width"]) == pytest.approx(100 * whole["timing"]["network"]["median"] / longest, abs=0.1)
     assert sum(float(part["width"]) for part in rows[2]["parts"]) == pytest.approx(
@@ -257,13 +258,35 @@ def test_classes_compare_the_exported_file_with_the_checkpoint(whole: Reader) ->
     assert "-0.0031" in whole.text("classes")
 
 
+def test_what_makes_sizes_and_the_fastest_not_comparable_is_said(tmp_path: Path) -> None:
+    small, large = make_record(number=1), make_record("pp_mobileseg_base", threads=2, number=2)
+    large["model"]["input_shape"] = [1, 3, 512, 1024]
+    page = page_of(tmp_path, small, large)
+    assert "Not simply comparable: different input sizes: 480x352 (1), 1024x512 (1)." in page.text("size")
+    assert "different numbers of threads: 1 (1), 2 (1)" in page.text("size")
+    assert "images evaluated" not in page.text("size")
+    assert f"pp_mobileseg_tiny, onnxruntime, 1 thread, 480x352; {COMPUTER['name']}" in page.text("")
+
+
+def test_the_fastest_is_a_measured_one_where_there_is_one(tmp_path: Path) -> None:
+    quick, own = make_record("topformer_tiny", "paddle", PHONE, number=1), make_record("pp_mobileseg_base", number=2)
+    quick["origin"].update(kind="imported", importer="onnxruntime", source_sha256=SHA)
+    quick["timing"]["network"] = records.summarize([0.5] * 12)
+    quick["timing"].update(frame=None, stages=dict.fromkeys(records.STAGES))
+    own["model"]["weights"] = "random"
+    page = page_of(tmp_path / "both", quick, own)
+    assert re.search(r"Fastest network [\d.]+ ms pp_mobileseg_base", page.text(""))
+    assert "Their times do count. (1 record: pp_mobileseg_base)" in page.text("")
+    assert "Fastest network, imported 0.50 ms topformer_tiny" in page_of(tmp_path / "alone", quick).text("")
+
+
 def test_thermal_has_what_was_recorded(tmp_path: Path) -> None:
     page = page_of(tmp_path, make_record(device=PHONE, backend="lite-arm", number=1), make_record(number=2))
     text = page.text("thermal")
     assert "31.0 °C" in text
     assert "schedutil" in text
     assert "84 to 84 %" in text
-    assert "1 records have none: not measured there" in text
+    assert "1 record without: not measured there" in text
 
 
 def test_provenance_has_what_repeats_a_number(whole: Reader) -> None:
@@ -456,9 +479,19 @@ def test_without_a_record_there_is_no_page(tmp_path: Path) -> None:
     text = next((tmp_path / "other").glob("*.json")).read_text(encoding="utf-8")
     newer = text.replace('"schema_version": 1', '"schema_version": 9')
     (tmp_path / "records" / "newer.json").write_text(newer, encoding="utf-8")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match=r"no benchmark record in .*records can be read: .*update paddle_mobileseg$"):
         page_of(tmp_path)
     assert not (tmp_path / "page.html").exists()
+
+
+def test_of_invalid_records_it_is_not_said_that_nothing_was_measured(tmp_path: Path) -> None:
+    operators = [{"name": "op", "type": "Conv", "ms": 2.0, "calls": 1}]
+    page = page_of(tmp_path, invalid(make_record(operators=operators), "too noisy"))
+    assert "accuracy of no usable record" in page.text("") and "not measured no usable record" in page.text("")
+    assert "no record with usable numbers has both accuracy and latency" in page.text("accuracy")
+    assert "no record with usable numbers has both latency and size" in page.text("size")
+    assert "no record with usable numbers has accuracy by class" in page.text("classes")
+    assert "invalid 1 operators, 2.00 ms" in page.text("operators")
 
 
 def test_only_failures_give_a_page_too(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ constexpr char kUsage[] =
     "The first writes the class of each pixel as a palette PNG of the image's size. The second is what Python's ARM\n"
     "runner calls: raw little-endian tensors, and one line of JSON on stdout that says what the output is, how long\n"
     "each run took (times_ms; of that upload_ms, compute_ms, download_ms), the first run of the process and the\n"
-    "loading (first_ms, load_ms), and the memory of the process (before_load_bytes, peak_rss_bytes).\n"
+    "loading (first_ms, load_ms), the memory of the process (before_load_bytes, peak_rss_bytes), and what it was told\n"
+    "(model, input_shape, threads, power_mode, warmup).\n"
     "\n"
     "  --bundle DIR        folder that `mobileseg export` wrote, with deploy.json and the .nb file for ARM\n"
     "  --input FILE        JPEG or PNG; with --model: the tensor\n"
@@ -85,6 +86,12 @@ std::uint64_t memory_of(const char* name) {
   return bytes;
 }
 
+// How a measurement is made; said again with its result, which may be all that is kept.
+struct Settings {
+  std::string model, power_mode;
+  int threads = 1, warmup = 0, repeats = 1;
+};
+
 // What is told of a measurement; times are milliseconds, of every timed run in order.
 struct Measured {
   double load = 0;   // reading the file and making the predictor
@@ -93,15 +100,15 @@ struct Measured {
   std::uint64_t before_load = 0;  // resident bytes
 };
 
-Measured measure(LiteRunner& runner, const Tensor& input, int warmup, int repeats, Tensor& output) {
+Measured measure(LiteRunner& runner, const Tensor& input, const Settings& settings, Tensor& output) {
   using Clock = std::chrono::steady_clock;
   Measured measured;
-  for (int i = 0; i < warmup + repeats; ++i) {
+  for (std::int64_t i = 0; i < std::int64_t{settings.warmup} + settings.repeats; ++i) {
     const auto start = Clock::now();
     output = runner.run(input);
     const double time = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
     if (i == 0) measured.first = time;
-    if (i < warmup) continue;
+    if (i < settings.warmup) continue;
     measured.times.push_back(time);
     measured.uploads.push_back(runner.stages().upload);
     measured.computes.push_back(runner.stages().compute);
@@ -122,15 +129,24 @@ std::string list_of(const std::vector<double>& values) {
 
 std::string count_or_null(std::uint64_t bytes) { return bytes == 0 ? "null" : std::to_string(bytes); }
 
-// The line that paddle_mobileseg/runtime/arm_runner.py and benchmark/devices/remote_runner.py read.
-void print_result(const Tensor& output, const std::string& version, const Measured& measured) {
-  std::string quoted;
-  for (const char c : version) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    if (static_cast<unsigned char>(c) >= ' ') quoted += c;
+std::string quoted(const std::string& text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') result += '\\';
+    if (static_cast<unsigned char>(c) >= ' ') result += c;
   }
-  std::printf("{\"shape\": %s, \"dtype\": \"%s\", \"runtime\": \"%s\", \"times_ms\": %s, ",
-              describe(output.shape).c_str(), name_of(output.dtype), quoted.c_str(), list_of(measured.times).c_str());
+  return result + "\"";
+}
+
+// The line that paddle_mobileseg/runtime/arm_runner.py and benchmark/devices/remote_runner.py read.
+void print_result(const Tensor& output, const std::string& version, const Tensor& input, const Settings& settings,
+                  const Measured& measured) {
+  std::printf("{\"shape\": %s, \"dtype\": \"%s\", \"runtime\": %s, \"times_ms\": %s, ",
+              describe(output.shape).c_str(), name_of(output.dtype), quoted(version).c_str(),
+              list_of(measured.times).c_str());
+  std::printf("\"model\": %s, \"input_shape\": %s, \"threads\": %d, \"power_mode\": %s, \"warmup\": %d, ",
+              quoted(settings.model.substr(settings.model.rfind('/') + 1)).c_str(), describe(input.shape).c_str(),
+              settings.threads, quoted(settings.power_mode).c_str(), settings.warmup);
   std::printf("\"load_ms\": %.6f, \"first_ms\": %.6f, \"upload_ms\": %s, \"compute_ms\": %s, \"download_ms\": %s, ",
               measured.load, measured.first, list_of(measured.uploads).c_str(), list_of(measured.computes).c_str(),
               list_of(measured.downloads).c_str());
@@ -140,22 +156,25 @@ void print_result(const Tensor& output, const std::string& version, const Measur
 
 void run_tensor(const Options& options) {
   using Clock = std::chrono::steady_clock;
-  const std::string model = options.required("model");
   const std::string target = options.required("output");
-  const int threads = options.count("threads", 1, 1);
-  const int warmup = options.count("warmup", 0, 0);
-  const int repeats = options.count("repeats", 1, 1);
+  Settings settings;
+  settings.model = options.required("model");
+  settings.power_mode = options.get("power_mode", kNoBind);
+  settings.threads = options.count("threads", 1, 1);
+  settings.warmup = options.count("warmup", 0, 0);
+  settings.repeats = options.count("repeats", 1, 1);
   const Tensor input = read_tensor(options);
   const std::uint64_t before_load = memory_of("VmRSS");
   const auto start = Clock::now();
-  const auto runner = make_lite_runner(model, read_file(model), threads, options.get("power_mode", kNoBind));
+  const auto runner =
+      make_lite_runner(settings.model, read_file(settings.model), settings.threads, settings.power_mode);
   const double load = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
   Tensor output;
-  Measured measured = measure(*runner, input, warmup, repeats, output);
+  Measured measured = measure(*runner, input, settings, output);
   measured.load = load;
   measured.before_load = before_load;
   write_file(target, output.bytes.data(), output.bytes.size());
-  print_result(output, runner->version(), measured);
+  print_result(output, runner->version(), input, settings, measured);
 }
 
 int body(int argc, char** argv) {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import getpass
 import hashlib
 import platform
@@ -25,6 +24,7 @@ from paddle_mobileseg.benchmark.devices.base import (
     DeviceTimeout,
     check_abi,
     check_space,
+    lock,
     quote,
 )
 from paddle_mobileseg.files import atomic_path
@@ -70,7 +70,9 @@ class AdbDevice:
         chosen = self.client.choose(self.serial)
         self.serial = chosen.serial
         self.label = f"phone {chosen.serial}"
-        self._take()
+        if self._lock is None:
+            port = self.client.environment.get("ANDROID_ADB_SERVER_PORT", "")
+            self._lock = lock(f"{self.serial}|{port}|{self.folder}", self.label)
         self.properties = adb_android.parse_properties(self._shell("getprop").stdout)
         if not self.properties:
             raise DeviceError(f"{self.label} does not say what it is (`adb shell getprop` prints nothing)")
@@ -106,10 +108,10 @@ class AdbDevice:
         if self._is_same(local, remote):
             return
         size = local.stat().st_size
-        check_space(size, self.free_bytes(), str(local), self.label, ROOT)
+        check_space(size, self.free_bytes(), local.name, self.label, ROOT)
         incoming = f"{self.folder}/incoming.part"
         self._must(f"mkdir -p {shlex.quote(posixpath.dirname(remote))}", f"make the folder of {remote}")
-        self._copy("push", str(local), incoming, size=size)
+        self._copy("push", str(local.absolute()), incoming, size=size)
         if not self._is_same(local, incoming):
             raise DeviceLost(f"{local} arrived damaged on {self.label}; try again, or with another cable")
         place = f"chmod 755 {incoming} && mv {incoming} {shlex.quote(remote)}"
@@ -121,7 +123,7 @@ class AdbDevice:
         if done.returncode != 0:
             raise FileNotFoundError(f"no file {remote} on {self.label}")
         with atomic_path(local) as temporary:
-            self._copy("pull", remote, str(temporary), size=_size(done.stdout))
+            self._copy("pull", remote, str(temporary.absolute()), size=_size(done.stdout))
             if self._hash_program is not None and not self._is_same(temporary, remote):
                 raise DeviceLost(f"{remote} of {self.label} arrived damaged; try again, or with another cable")
 
@@ -154,11 +156,13 @@ class AdbDevice:
         raise DeviceLost(f"{self.label} was not back within {timeout_s:g} s; see that it is plugged in and unlocked")
 
     def cleanup(self) -> None:
-        if self.serial is not None:
+        if self._lock is None:  # never checked, or another process's: its run and folder are not touched
+            return
+        try:
             with contextlib.suppress(DeviceError):
                 self._end_run()
                 self._shell(f"rm -rf {self.folder}")
-        if self._lock is not None:
+        finally:
             self._lock.close()
             self._lock = None
 
@@ -171,22 +175,6 @@ class AdbDevice:
             return False
         done = self.client.shell(serial, "getprop sys.boot_completed", _SHORT_S)
         return done.stdout.strip() == "1"
-
-    def _take(self) -> None:
-        """Keep the phone for this object until :meth:`cleanup`, or until it or the process ends."""
-        if self._lock is not None:
-            return
-        port = self.client.environment.get("ANDROID_ADB_SERVER_PORT", "")
-        name = hashlib.sha256(f"{self.serial}|{port}|{self.folder}".encode()).hexdigest()[:16]
-        lock = open(Path(tempfile.gettempdir(), f"{FOLDER_PREFIX}{name}.lock"), "ab")  # noqa: SIM115 - kept open
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise DeviceError(
-                f"{self.label} is being measured by another process; wait for that: two at once measure each other"
-            ) from None
-        self._lock = lock
 
     def _make_folder(self) -> None:
         """Make the work folder, see that programs run in it and which program computes hashes; end a killed run."""

@@ -93,9 +93,9 @@ def _battery(text: str) -> tuple[float | None, float | None]:
         return None, None
     number = {key: int(value) for key, value in found.items() if re.fullmatch(r"-?\d+", value)}
     scale = number.get("scale", 100)
-    level = 100 * number["level"] / scale if "level" in number and scale > 0 and number["level"] >= 0 else None
-    tenths = number.get("temperature")
-    return level, None if tenths is None or tenths == 0 else tenths / 10
+    level = 100 * number["level"] / scale if "level" in number and 0 <= number["level"] <= scale > 0 else None
+    tenths = number.get("temperature", 0)
+    return level, tenths / 10 if tenths and -300 < tenths < 1500 else None
 
 
 def _thermal(text: str) -> tuple[list[tuple[str, float]], bool | None]:

@@ -6,13 +6,17 @@ raises :class:`DeviceLost` may be tried again after :meth:`Device.wait`; any oth
 
 from __future__ import annotations
 
+import fcntl
+import getpass
+import hashlib
 import re
 import shlex
 import struct
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from paddle_mobileseg.child_process import how_it_ended, last_words
 
@@ -111,7 +115,52 @@ class Device(Protocol):
         """
 
     def cleanup(self) -> None:
-        """Remove the work folder, and end what still runs from it. Says nothing when the device is gone."""
+        """Remove the work folder, and end what still runs from it. Says nothing when the device is gone.
+
+        Does nothing where :meth:`check` did not get the device, which another process measures.
+        """
+
+
+def lock(name: str, label: str) -> IO[bytes]:
+    """Keep a device for this process, until the file is closed or the process ends.
+
+    Args:
+        name: of the device and what it is reached by; the lock is one of this user on this computer.
+        label: of the device, for the message.
+
+    Raises:
+        DeviceError: another process, or another object of this one, has it; or there is no folder for the lock.
+    """
+    digest = hashlib.sha256(f"{getpass.getuser()}|{name}".encode()).hexdigest()[:16]
+    path = Path(tempfile.gettempdir(), f"{FOLDER_PREFIX}{digest}.lock")
+    try:
+        file = open(path, "ab")  # noqa: SIM115 - kept open
+    except OSError as error:
+        raise DeviceError(f"cannot write {path}, which keeps {label} for one process: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise DeviceError(
+            f"{label} is being measured by another process; wait for that: two at once measure each other"
+        ) from None
+    return file
+
+
+def without_address(command: str | None) -> str | None:
+    """A command line for records, in which ``adb:SERIAL`` is ``adb`` and ``ssh:[USER@]HOST[:PORT]`` is ``ssh:HOST``."""
+    if command is None:
+        return None
+    try:
+        words = shlex.split(command)
+    except ValueError:  # not a shell's line: as words between blanks
+        words = command.split()
+    hidden = [re.sub(r"^(--\w+=)?(?:(adb):.+|(ssh:).+)$", _hidden, word, flags=re.S) for word in words]
+    return command if hidden == words else shlex.join(hidden)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return f"{found[1] or ''}{found[2] or 'ssh:HOST'}"
 
 
 def quote(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:

@@ -76,7 +76,7 @@ def parse_state(text: str) -> dict[str, Any]:
             and rest.rpartition("|")[2].isdigit()
         ):
             cooling.append(int(rest.rpartition("|")[2]))
-        elif kind == "battery" and rest.isdigit():
+        elif kind == "battery" and rest.isdigit() and int(rest) <= 100:
             state["battery_percent"] = float(rest)
     state["throttled"] = any(cooling) if cooling else None
     return state

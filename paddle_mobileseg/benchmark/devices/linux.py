@@ -85,7 +85,8 @@ def parse_state(text: str) -> dict[str, Any]:
             if fields[2]:
                 state["governor"][fields[0]] = fields[2]
         elif kind == "load" and fields:
-            state["load_1min"] = _number(fields[0].split(" ")[0])
+            load = _number(fields[0].split(" ")[0])
+            state["load_1min"] = load if load is not None and load >= 0 else None
     return state
 
 
@@ -149,7 +150,7 @@ def core_count(present: str, cpuinfo: str) -> int | None:
     """Cores, those that sleep included, from the kernel's list such as ``0-3,6``; else those in ``/proc/cpuinfo``."""
     count = 0
     for first, last in re.findall(r"(\d+)(?:-(\d+))?", present):
-        count += int(last or first) - int(first) + 1
+        count += max(int(last or first) - int(first) + 1, 0)
     return count or len(re.findall(r"^processor\s*:", cpuinfo, re.M)) or None
 
 

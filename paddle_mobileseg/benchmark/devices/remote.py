@@ -17,7 +17,7 @@ from typing import Any
 
 from paddle_mobileseg.benchmark import describe
 from paddle_mobileseg.benchmark import record as records
-from paddle_mobileseg.benchmark.devices.base import Device, DeviceError, DeviceLost
+from paddle_mobileseg.benchmark.devices.base import Device, DeviceError, DeviceLost, without_address
 from paddle_mobileseg.benchmark.devices.remote_job import POLL_S, Job, ParityError, RunnerError
 from paddle_mobileseg.benchmark.devices.remote_runner import (
     USUAL_POWER_MODE,
@@ -54,7 +54,7 @@ def measure_remote(
         plans: what to measure; the backend is ``lite-arm`` (``lite`` on a device with an x86 processor).
         protocol: runs, seconds, limits. ``cooldown_s`` is the longest wait between two plans for the device to be as
             warm as it was at the start, to 3 C.
-        command: that repeats all of it, for the records.
+        command: that repeats all of it, for the records, which have it without serial number, host and user.
         runner: the program for the device, or a folder with it and its libraries (:func:`find_programs`).
         say: where progress goes.
 
@@ -66,9 +66,9 @@ def measure_remote(
         DeviceError: the device cannot be used; nothing was measured.
     """
     programs = find_programs(runner)
-    for program in dict.fromkeys([programs.timed, programs.prover or programs.timed]):
-        device.check(program)
     try:
+        for program in dict.fromkeys([programs.timed, programs.prover or programs.timed]):
+            device.check(program)
         session = _Session(device, programs, protocol, command, say)
         for number, plan in enumerate(plans):
             if number:
@@ -83,7 +83,7 @@ class _Session:
 
     def __init__(self, device: Device, programs: Programs, protocol: Protocol, command: str | None, say: Say) -> None:
         self.device, self.programs, self.protocol, self.say = device, programs, protocol, say
-        self._command = command
+        self._command = without_address(command)
         self.section = device.section()
         self._coolest = self.state()
         self._gone = False

@@ -7,8 +7,7 @@ its labels can be checked. ``benchmark_bin`` of Paddle Lite gives statistics onl
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ POWER_MODES = ("high", "low", "full", "no_bind", "rand_high", "rand_low")  # as 
 USUAL_POWER_MODE = "no_bind"
 
 _DTYPES = ("float32", "int32", "int64", "uint8")
+_LEAST_MS, _MOST_MS = 1e-6, 1e9  # a nanosecond, the step in which clocks count; eleven days
 _NUMBERS = ("load_ms", "first_ms")
 _LISTS = ("upload_ms", "compute_ms", "download_ms")
 _COUNTS = ("before_load_bytes", "peak_rss_bytes")
@@ -118,10 +118,12 @@ def parse_runner_line(text: str) -> dict[str, Any]:
         ``times_ms`` (each timed run, from the input in memory to the output in memory); and, ``None`` where a runner
         does not tell: ``load_ms`` (reading the file, making the predictor), ``first_ms`` (the first run of the process,
         timed or not), ``upload_ms``, ``compute_ms``, ``download_ms`` (parts of each timed run), ``before_load_bytes``
-        and ``peak_rss_bytes`` (resident memory of the process).
+        and ``peak_rss_bytes`` (resident memory of the process); and ``settings``, what it says that it was told:
+        ``model`` (file name), ``input_shape``, ``threads``, ``power_mode``, ``warmup``, those that are there.
 
     Raises:
-        ValueError: no such line; times that are not finite or not above 0; lists of different lengths.
+        ValueError: no such line; times that no clock gives (NaN, negative, below a nanosecond); lists of different
+            lengths.
     """
     line = text.strip().rpartition("\n")[2]
     try:
@@ -131,14 +133,15 @@ def parse_runner_line(text: str) -> dict[str, Any]:
             raise ValueError
         if not isinstance(times, list) or not times:
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(
             f'the runner printed {line[:200]!r}; expected a line such as {{"shape": [1, 256, 256], "dtype": "int32", '
             f'"times_ms": [12.3]}}, the type one of {", ".join(_DTYPES)}'
         ) from None
     if wrong := [each for each in times if not _is_time(each)]:
         raise ValueError(
-            f"the runner printed the time {wrong[0]!r} ms; expected finite numbers above 0: its clock fails"
+            f"the runner printed the time {repr(wrong[0])[:40]} ms; expected numbers from {_LEAST_MS:g} to "
+            f"{_MOST_MS:g}: its clock fails"
         )
     found = {"shape": shape, "dtype": dtype, "runtime": _text(said.get("runtime")), "times_ms": times}
     found |= {name: said[name] if _is_time(said.get(name)) else None for name in _NUMBERS}
@@ -148,7 +151,31 @@ def parse_runner_line(text: str) -> dict[str, Any]:
             raise ValueError(f"the runner printed {name} of another length than times_ms; expected one for each run")
         found[name] = parts if parts is not None and all(map(_is_time, parts)) else None
     found |= {name: said[name] if _is_count(said.get(name)) else None for name in _COUNTS}
-    return found
+    return found | {"settings": {name: said[name] for name, fits in _SETTINGS.items() if fits(said.get(name))}}
+
+
+def check_claims(said: Mapping[str, Any], asked: Mapping[str, Any], wall_s: float) -> None:
+    """See that a runner did what it was asked, as far as it tells.
+
+    Args:
+        said: of :func:`parse_runner_line`.
+        asked: ``repeats``, and what ``said["settings"]`` may have.
+        wall_s: seconds from its start to its end by the clock of this side.
+
+    Raises:
+        ValueError: another number of times, other settings, or times that are longer together than it ran.
+    """
+    times = said["times_ms"]
+    if len(times) != asked["repeats"]:
+        raise ValueError(f"the runner gave {len(times)} times; expected {asked['repeats']}")
+    if sum(times) / 1000 > 1.1 * wall_s + 0.1:
+        raise ValueError(
+            f"the runner gave times of {sum(times) / 1000:.3g} s together, but ended after {wall_s:.3g} s: its clock "
+            "or its unit (expected milliseconds) is wrong"
+        )
+    for name, value in said["settings"].items():
+        if name in asked and asked[name] != value:
+            raise ValueError(f"the runner ran with {name} {value}, but was told {asked[name]}")
 
 
 def timing_sections(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -182,11 +209,20 @@ def timing_sections(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return type(value) in (int, float) and _LEAST_MS <= value <= _MOST_MS
 
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and value > 0
+
+
+_SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "model": lambda value: isinstance(value, str) and value != "",
+    "input_shape": lambda value: isinstance(value, list) and len(value) > 0 and all(map(_is_count, value)),
+    "threads": _is_count,
+    "power_mode": lambda value: value in POWER_MODES,
+    "warmup": lambda value: type(value) is int and value >= 0,
+}
 
 
 def _text(value: Any) -> str | None:

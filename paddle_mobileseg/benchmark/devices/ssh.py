@@ -8,7 +8,6 @@ word of a command is read by a shell on the board: each is quoted once.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import getpass
 import hashlib
 import os
@@ -36,11 +35,12 @@ from paddle_mobileseg.benchmark.devices.base import (
     DeviceTimeout,
     check_abi,
     check_space,
+    lock,
     quote,
     split_status,
     with_status,
 )
-from paddle_mobileseg.benchmark.devices.ssh_errors import failure
+from paddle_mobileseg.benchmark.devices.ssh_errors import failure, without_hosts
 from paddle_mobileseg.files import sha256
 
 _ADDRESS = re.compile(
@@ -61,6 +61,8 @@ _OPTIONS = {
     "ServerAliveCountMax": "6",
 }
 _ABIS = {"aarch64": "arm64-v8a", "arm64": "arm64-v8a", "armv7l": "armeabi-v7a", "armv8l": "armeabi-v7a", "i686": "x86"}
+# Waits for the end of its input, which this process holds open: were that killed, the connection ends, too.
+_UNTIL_WE_END = "exec sh -c 'read -r line'"
 _LONGEST_SOCKET = 80  # of the about 104 bytes that a socket's path may have; ssh adds 17
 
 _CHECK = 'echo "$HOME"; uname -s; uname -m; getconf LONG_BIT 2>/dev/null || echo; command -v sha256sum || echo'
@@ -69,10 +71,11 @@ mkdir -p {0} && cd {0} && printf '#!/bin/sh\\nexit 0\\n' > .try-{1} && chmod 755
 ./.try-{1}; s=$?; rm -f .try-{1}; [ $s = 0 ] || exit 4
 """
 # The shell that sshd starts leads a process group of its own; its number and the boot are kept until the program ends.
+# All that are there are ended: one process measures at a time, so that others are left over from one that was killed.
 _NOTE_GROUP = "read -r b < /proc/sys/kernel/random/boot_id; set -- $(cat /proc/$$/stat); echo $b $5 > {0}"
 _KILL_GROUPS = """\
 read -r now < /proc/sys/kernel/random/boot_id
-for f in {0}/.run-{1}-*; do [ -f "$f" ] || continue
+for f in {0}/.run-*; do [ -f "$f" ] || continue
 read -r b g < "$f"; [ "$b" = "$now" ] && kill -s KILL -- "-$g" 2>/dev/null; rm -f "$f"; done; :
 """
 
@@ -126,11 +129,12 @@ class SshDevice:
 
     def check(self, runner: Path | None = None) -> None:
         """See :class:`Device`. DeviceError: no ssh, unknown host or key, no Linux, no usable folder, wrong ABI."""
-        self._take()
+        if self._taken is None:
+            self._taken = lock(f"{self._address}|{self._folder}", self.label)
         try:
             self._look(runner)
         except BaseException:
-            self._give_up()
+            self.cleanup()
             raise
 
     def _look(self, runner: Path | None) -> None:
@@ -143,25 +147,11 @@ class SshDevice:
         abi = _ABIS.get(machine, machine)
         self._abis = ["armeabi-v7a" if abi == "arm64-v8a" and bits == "32" else abi]
         self.folder = self._usable_folder(home)
+        self._kill_groups()
         if runner is not None:
             check_abi(runner, self._abis, self.label)
         self.label = self.section()["name"] or "board"
         self._checked_once = True
-
-    def _take(self) -> None:
-        """Keep the device for this object until :meth:`cleanup`, or until it or the process ends."""
-        if self._taken is not None:
-            return
-        name = hashlib.sha256(f"{self._address}|{self._folder}".encode()).hexdigest()[:16]
-        lock = open(Path(tempfile.gettempdir(), f"{FOLDER_PREFIX}{name}.lock"), "ab")  # noqa: SIM115 - kept open
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise DeviceError(
-                f"{self.label} is being measured by another process; wait for that: two at once measure each other"
-            ) from None
-        self._taken = lock
 
     def _usable_folder(self, home: str) -> str:
         owner = hashlib.sha256(f"{getpass.getuser()}@{platform.node()}".encode()).hexdigest()[:4]
@@ -188,7 +178,8 @@ class SshDevice:
 
     def free_bytes(self) -> int:
         """Free space of the work folder, as ``df`` says."""
-        text = self._checked(f"df -Pk -- {shlex.quote(self.folder)}", "say how much space is free")
+        folder = shlex.quote(self.folder)  # which a restart may have emptied, as below /tmp
+        text = self._checked(f"mkdir -p -- {folder} && df -Pk -- {folder}", "say how much space is free")
         fields = text.splitlines()[-1].split()
         if len(fields) < 4 or not fields[3].isdigit():
             raise DeviceError(f"{self.label}: df printed {text.strip()!r}; expected a table with free KiB")
@@ -262,6 +253,8 @@ class SshDevice:
 
     def cleanup(self) -> None:
         """See :class:`Device`; the connection is closed too."""
+        if self._taken is None:  # never checked, or another process's: its runs and folder are not touched
+            return self._give_up()
         with contextlib.suppress(OSError):
             if self.folder:
                 self._kill_groups()
@@ -277,13 +270,11 @@ class SshDevice:
     def _failure(self, said: str) -> DeviceError:
         """Once the device is known, without host, user and port: messages get into records, which name nobody."""
         if self._checked_once:
-            for part in re.split(r"[@:\[\]]+", self._address):
-                if part:
-                    said = re.sub(rf"(?<![\w.-]){re.escape(part)}(?![\w-])", "...", said)
+            said = without_hosts(said, re.split(r"[@:\[\]]+", self._address))
         return failure(self.label, said)
 
     def _kill_groups(self) -> None:
-        self._shell(_KILL_GROUPS.format(shlex.quote(self.folder or "."), self._token), 30)
+        self._shell(_KILL_GROUPS.format(shlex.quote(self.folder or ".")), 30)
 
     def _checked(self, script: str, purpose: str) -> str:
         done = self._shell(script, 60)
@@ -332,8 +323,8 @@ class SshDevice:
                 return
             self._drop_master()
             with open(f"{self._private}/said", "w+b") as said:
-                words = ["-M", "-N", "-S", self._control, *self._options, "--", self._destination]
-                master = self._client(words, subprocess.DEVNULL, subprocess.DEVNULL, said)
+                words = ["-M", "-S", self._control, *self._options, "--", self._destination, _UNTIL_WE_END]
+                master = self._client(words, subprocess.PIPE, subprocess.DEVNULL, said)
                 self._master = master
                 self._held[:] = [master]
                 deadline = time.monotonic() + self._connect_timeout_s + 20
@@ -375,6 +366,8 @@ def _private_folder() -> str:
 
 
 def _end(process: subprocess.Popen) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from paddle_mobileseg.benchmark.devices.base import DeviceError, DeviceLost
 from paddle_mobileseg.child_process import last_words
@@ -36,6 +37,18 @@ _CAUSES = (
     (r"Too many authentication failures", "too many keys were tried; name the key in ~/.ssh/config (IdentityFile)"),
     (r"no matching|Unable to negotiate", "client and server have no algorithm in common; update the board's sshd"),
 )
+# Where OpenSSH's messages name a host, an address or a user: those behind an alias, a jump host's.
+_NAMES = re.compile(
+    r"(?<=connect to host )\S+|(?<=Connection to )\S+|(?<=closed by )(?!remote)\S+|(?<=reset by )(?!peer)\S+"
+    r"|(?<=resolve hostname )[^\s:]+|(?<=negotiate with )\S+|\S+@[^\s:]+|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])"
+)
+
+
+def without_hosts(said: str, names: Sequence[str]) -> str:
+    """What ssh said with ``...`` for hosts, addresses and users: these names, and those that it adds itself."""
+    for name in filter(None, names):
+        said = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "...", said)
+    return _NAMES.sub("...", said)
 
 
 def failure(label: str, said: str) -> DeviceError:

@@ -15,7 +15,15 @@ from typing import Any
 
 from paddle_mobileseg import files
 from paddle_mobileseg.benchmark import describe, record
-from paddle_mobileseg.benchmark.importers import litert, ncnn, onnxruntime_perf, paddle_lite, texts, trtexec
+from paddle_mobileseg.benchmark.importers import (
+    litert,
+    mobileseg_run,
+    ncnn,
+    onnxruntime_perf,
+    paddle_lite,
+    texts,
+    trtexec,
+)
 from paddle_mobileseg.benchmark.record import Record
 from paddle_mobileseg.runtime.bundle import Bundle, load_bundle
 from paddle_mobileseg.suggestion import did_you_mean
@@ -26,12 +34,14 @@ _IMPORTERS: dict[str, ModuleType] = {
     "litert": litert,
     "ncnn": ncnn,
     "onnxruntime": onnxruntime_perf,
+    "mobileseg-run": mobileseg_run,
 }
 NAMES = tuple(_IMPORTERS)
 _BACKENDS = {
     "paddle-lite": "lite-arm",
     "trtexec": "tensorrt",
     "onnxruntime": "onnxruntime",
+    "mobileseg-run": "lite-arm",
 }  # that run a bundle's files
 _SHOWN = 100  # characters of a line in a message
 

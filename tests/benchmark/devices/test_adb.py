@@ -145,7 +145,12 @@ class TestFinding:
         first = opened(server, serial="7a31c0de")
         first.check()
         opened(server, serial="3B1AJEHX00A1B2")
-        assert "is being measured by another process" in str(failure(server, "7a31c0de"))
+        server.phones[0].write(f"{first.folder}/of the first", "")
+        other = AdbDevice("7a31c0de", environment=server.env)
+        with pytest.raises(DeviceError, match="is being measured by another process"):
+            other.check()
+        other.cleanup()  # as `--resume` does, whatever check() said
+        assert server.phones[0].path(f"{first.folder}/of the first").exists()
 
         first.cleanup()
         opened(server, serial="7a31c0de")

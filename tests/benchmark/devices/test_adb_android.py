@@ -69,6 +69,7 @@ def test_free_bytes(text: str, free: int | None) -> None:
         ("  level: 3\n  scale: 4\n  temperature: -52\n", 75.0, -5.2),
         ("  present: false\n  level: 0\n  scale: 0\n  temperature: 0\n", None, None),  # a board without one
         ("  level: 50\n  scale: 0\n", None, None),
+        ("  level: 101\n  scale: 100\n  temperature: 2147483647\n", None, None),
         ("Can't find service: battery\n", None, None),
     ],
 )

@@ -92,6 +92,16 @@ class TestFiles:
             device.push(some_file(tmp_path / "other", 1000), f"{device.folder}/y")
         assert not isinstance(caught.value, DeviceLost)
 
+    def test_no_file_name_is_an_option_of_adb(
+        self, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        device = opened(start())
+        monkeypatch.chdir(tmp_path)
+        device.push(some_file(Path("--sync")), f"{device.folder}/x")
+        device.pull(f"{device.folder}/x", Path("-a"))
+
+        assert (tmp_path / "-a").read_bytes() == (tmp_path / "--sync").read_bytes()
+
     def test_missing_files(self, start: Start, tmp_path: Path) -> None:
         device = opened(start())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from paddle_mobileseg.benchmark.devices.base import (
     abi_of,
     check_abi,
     check_space,
+    lock,
     quote,
     split_status,
     with_status,
+    without_address,
 )
 
 
@@ -120,6 +123,41 @@ def test_space_leaves_something_for_the_device() -> None:
         DeviceError, match=r"no space on phone for model: 1\.0 MiB and 16\.0 MiB to spare needed, 17\.0 MiB free"
     ):
         check_space((1 << 20) + 1, 17 << 20, "model", "phone", "/data")
+
+
+@pytest.mark.parametrize(
+    ("command", "hidden"),
+    [
+        ("mobileseg benchmark --device adb:7a31c0de --output r", "mobileseg benchmark --device adb --output r"),
+        ("mobileseg benchmark --device=adb:192.168.0.7:5555", "mobileseg benchmark --device=adb"),
+        (
+            "mobileseg benchmark --device ssh:me@board.lan:2222 --threads 1",
+            "mobileseg benchmark --device ssh:HOST --threads 1",
+        ),
+        ("mobileseg benchmark --device 'ssh:me@[fe80::1%eth0]'", "mobileseg benchmark --device ssh:HOST"),
+        ("mobileseg benchmark --bundle 'a b' --device adb", "mobileseg benchmark --bundle 'a b' --device adb"),
+        ("mobileseg  benchmark --device local", "mobileseg  benchmark --device local"),
+        ("it's --device adb:X", "'it'\"'\"'s' --device adb"),
+        (None, None),
+    ],
+)
+def test_commands_for_records_name_no_device(command: str | None, hidden: str | None) -> None:
+    assert without_address(command) == hidden
+
+
+def test_a_lock_is_held_until_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    first = lock("phone X", "a phone")
+    lock("phone Y", "a phone").close()
+    with pytest.raises(DeviceError, match="a phone is being measured by another process"):
+        lock("phone X", "a phone")
+    first.close()
+    lock("phone X", "a phone").close()
+    assert "X" not in "".join(path.name for path in tmp_path.iterdir())
+    (tmp_path / "none").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(DeviceError, match=r"cannot write .*\.lock, which keeps a phone for one process"):
+        lock("phone X", "a phone")
 
 
 @pytest.mark.parametrize("spec", ["adb:", "usb", "", "ssh", "ssh:", "ADB", "adbx:1", "local"])

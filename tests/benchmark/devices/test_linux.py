@@ -57,7 +57,7 @@ nonsense
 
 
 def test_nothing_readable_is_no_reading() -> None:
-    assert linux.parse_state("zone||\nload|\n") == linux.empty_state()
+    assert linux.parse_state("zone||\nload|\nload|-1 0 0\n") == linux.empty_state()
 
 
 def test_the_script_runs_here_without_a_word_on_stderr() -> None:
@@ -71,7 +71,14 @@ def test_the_script_runs_here_without_a_word_on_stderr() -> None:
 
 @pytest.mark.parametrize(
     ("present", "cpuinfo", "count"),
-    [("0-7\n", "", 8), ("0-3,6\n", "", 5), ("0\n", "", 1), ("", "processor : 0\nprocessor\t: 1\n", 2), ("", "", None)],
+    [
+        ("0-7\n", "", 8),
+        ("0-3,6\n", "", 5),
+        ("0\n", "", 1),
+        ("5-3\n", "", None),
+        ("", "processor : 0\nprocessor\t: 1\n", 2),
+        ("", "", None),
+    ],
 )
 def test_core_count(present: str, cpuinfo: str, count: int | None) -> None:
     assert linux.core_count(present, cpuinfo) == count

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import platform
+import re
 import shlex
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -25,9 +28,11 @@ from paddle_mobileseg.runtime.bundle import GOLDEN, describe_files, write_manife
 from tests.benchmark.devices import stand_in_runner
 from tests.benchmark.devices.fake_adb_server import FakeAdbServer, Fault
 from tests.benchmark.devices.sshd import LocalSshd, running
+from tests.benchmark.devices.test_base import elf
 from tests.deploy.cpp_build import x86_programs
 from tests.deploy.test_lite_cpp import arm_program, lite_file
 
+WHERE = "board.lan:2222"
 LAX = {"max_noise": 1e9, "max_drift": 1e9}
 QUICK = protocol("quick", warmup_runs=2, min_runs=12, **LAX)
 
@@ -66,6 +71,20 @@ class Board:
         folder.mkdir(exist_ok=True)
         return stand_in_runner.make(folder / "mobileseg_lite_run", [bundle / GOLDEN], **settings)
 
+    def work_folder(self) -> Path:
+        """The work folder of the device, on this machine."""
+        return Path(self.device.folder) if self.adb is None else self.adb.phones[0].path(self.device.folder)
+
+    def running(self) -> bool:
+        """Whether the runner runs, of this device: other tests may run at the same time."""
+        return running(f"{self.work_folder()}/bin/mobileseg_lite_run --model")
+
+    def assert_all_ended(self) -> None:
+        deadline = time.monotonic() + 20
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not self.running()
+
 
 @pytest.fixture(params=["phone", "linux"])
 def board(request: pytest.FixtureRequest) -> Board:
@@ -94,7 +113,8 @@ def measure(
     board: Board, plans: Sequence[Plan], runner: Path, rules: Protocol = QUICK, said: list[str] | None = None
 ) -> list[dict[str, Any]]:
     said = [] if said is None else said
-    made = list(measure_remote(board.device, plans, rules, "mobileseg benchmark", runner, said.append))
+    command = f"mobileseg benchmark --device {'adb:7a31c0de' if board.adb is not None else f'ssh:me@{WHERE}'}"
+    made = list(measure_remote(board.device, plans, rules, command, runner, said.append))
     assert len(made) == len(plans)
     for each in made:
         record.validate(each)
@@ -130,7 +150,9 @@ def test_a_measurement(board: Board, tmp_path: Path) -> None:
     assert made["memory"]["peak_resident_bytes"] is None
     before, after = made["thermal"]["before"], made["thermal"]["after"]
     assert 0 <= before["at_s"] < after["at_s"]
-    assert made["command"] == "mobileseg benchmark"
+    assert made["command"] == f"mobileseg benchmark --device {'adb' if board.adb is not None else 'ssh:HOST'}"
+    if isinstance(board.device, AdbDevice):
+        assert str(board.device.serial) not in json.dumps(made)
     assert len(made["key"]) == 16
     record.write(tmp_path / "records", made)
 
@@ -169,7 +191,7 @@ def test_a_connection_that_is_lost_and_comes_back(
     assert made["backend"]["options"] == {"runner": "mobileseg_lite_run", "connections_lost": 1}
     assert made["timing"]["network"]["count"] == 12
     assert any("this measurement starts again" in text for text in said)
-    assert not running("mobileseg_lite_run --model")
+    board.assert_all_ended()
 
 
 def cut_once(board: Board, monkeypatch: pytest.MonkeyPatch, on_run: int, back: bool = True) -> None:
@@ -233,6 +255,9 @@ def line_of(times_ms: str, dtype: str = "int32", shape: str = "[1, 8, 10]") -> s
         ({"print": line_of("[1]", dtype="int64")}, "RunnerError", "wrote 320 bytes of output; expected 640"),
         ({"print": line_of("[1]", shape="[1, 80]")}, "ParityError", "gives int32 [1, 80], but the network"),
         ({"print": line_of("[1, 2]")}, "RunnerError", "gave 2 times; expected 1"),
+        ({"print": line_of("[1]", dtype="float32")}, "ParityError", "gives float32 [1, 8, 10], but the network int32"),
+        ({"print": line_of("[1e8]")}, "RunnerError", "gave times of 1e+05 s together, but ended after"),
+        ({"print": line_of("[1]")[:-1] + ', "threads": 4}'}, "RunnerError", "ran with threads 4, but was told 1"),
     ],
 )
 def test_runners_that_fail(linux: Board, tmp_path: Path, settings: dict[str, Any], kind: str, message: str) -> None:
@@ -259,8 +284,58 @@ def test_a_runner_that_hangs_is_ended(board: Board, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(remote_job, "_FIRST_S", 1.5)
     (made,) = measure(board, [Plan(bundle, "lite-arm")], board.runner(bundle, hang_s=60.0))
     assert (made["status"], made["error"]["kind"]) == ("failed", "DeviceTimeout")
-    time.sleep(0.2)
-    assert not running("mobileseg_lite_run --model")
+    board.assert_all_ended()
+
+
+def test_outputs_that_are_not_the_networks(linux: Board, tmp_path: Path) -> None:
+    """All zeros; nothing, where an output of before lies; the same for each input."""
+    bundle = write_bundle(tmp_path / "bundle", inputs=2)
+    always = write_bundle(tmp_path / "always")
+    right = linux.runner(bundle)
+    zeros = stand_in_runner.make(tmp_path / "zeros_run", [])
+    same = stand_in_runner.make(tmp_path / "same_run", [always / GOLDEN])
+    (silent := tmp_path / "silent_run").write_text(
+        f'#!/bin/sh\nfor word; do [ "$before" = --output ] && target=$word; before=$word; done\n'
+        f'{right} "$@" || exit\n[ -f seen ] && rm "$target"; touch seen\n'
+    )
+    silent.chmod(0o755)
+    found = []
+    for runner in (zeros, same, silent):
+        (folder := tmp_path / f"in_{runner.name}").mkdir()
+        shutil.copy(runner, folder / "mobileseg_lite_run")
+        (made,) = measure(linux, [Plan(bundle, "lite-arm")], folder)
+        assert (made["status"], made["timing"]) == ("failed", None)
+        found.append((made["error"]["kind"], made["error"]["stage"], "has no file" in made["error"]["message"]))
+    assert found == [("ParityError", "parity", False)] * 2 + [("RunnerError", "parity", True)]
+
+
+def test_ctrl_c_leaves_nothing_on_the_device(board: Board, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    runner = board.runner(bundle, hang_s=60.0)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        while not board.running():
+            time.sleep(0.02)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        measure(board, [Plan(bundle, "lite-arm")], runner)
+    board.assert_all_ended()
+    assert not board.work_folder().exists()
+
+
+def test_a_second_program_that_cannot_run_leaves_nothing_either(linux: Board, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    runner = linux.runner(bundle)
+    runner.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + (2).to_bytes(2, "little") + (8).to_bytes(2, "little"))
+    program = runner.with_name("benchmark_bin")
+    program.write_text(BENCHMARK_BIN)
+    with pytest.raises(DeviceError, match="built for ELF machine 8"):
+        measure(linux, [Plan(bundle, "lite-arm")], program)
+    assert not linux.work_folder().exists()
 
 
 def test_outputs_that_change_while_times_are_taken(linux: Board, tmp_path: Path) -> None:
@@ -365,31 +440,46 @@ class Thermometer:
         return {"temperature_c": {} if value is None else {"cpu": value, f"t{value}": 99.0}}
 
 
+class Clock:
+    """Time that passes in sleep only."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+
+
 @pytest.mark.parametrize(
-    ("temperatures", "least_s", "most_s", "readings"),
+    ("temperatures", "seconds"),
     [
-        ([40.0, 42.9, 90.0], 0.0, 0.2, 1),
-        ([40.0, 60.0, 50.0, 43.0, 90.0], 0.1, 0.9, 1),
-        ([40.0, 60.0], 0.95, 1.5, 1),
-        ([None], 0.95, 1.5, 1),
+        ([40.0, 42.9, 90.0], 0),  # as warm as at the start
+        ([40.0, 60.0, 50.0, 43.0, 90.0], 2 * remote_job.POLL_S),
+        ([40.0, 60.0], 9.0),  # never: all of the time
+        ([None], 9.0),
+        ([40.0, None], 9.0),
     ],
 )
-def test_cooling_down(
-    temperatures: list[float | None], least_s: float, most_s: float, readings: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote, "POLL_S", 0.05)
+def test_cooling_down(temperatures: list[float | None], seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(remote, "time", clock)
     device: Any = Thermometer(temperatures)
-    session = remote._Session(device, None, protocol("quick", cooldown_s=1.0), None, lambda text: None)  # type: ignore[arg-type]
-    start = time.monotonic()
+    session = remote._Session(device, None, protocol("quick", cooldown_s=9.0), None, lambda text: None)  # type: ignore[arg-type]
     session.cool_down()
-    assert least_s <= time.monotonic() - start < most_s
-    assert len(device.temperatures) == readings
+    assert clock.now == seconds
+    assert len(device.temperatures) == 1
 
 
 BENCHMARK_BIN = """\
 #!/bin/sh
 echo "$@" > NOTE
-for word in "$@"; do case $word in --input_data_path=*) cat "${word#*=}" > NOTE.in;; esac; done
+for word in "$@"; do case $word in
+--input_data_path=*) cat "${word#*=}" > NOTE.in;;
+--repeats=*) repeats=${word#*=};;
+esac; done
 cat <<END
 ======= Model Info =======
 optimized_model_file: model.nb
@@ -398,7 +488,7 @@ benchmark_bin version: 2.13-rc
 threads: 1
 power_mode: 3
 warmup: 2
-repeats: 12
+repeats: $repeats
 ======= Backend Info =======
 backend: arm
 cpu precision: fp32
@@ -444,6 +534,43 @@ def test_benchmark_bin(linux: Board, tmp_path: Path, proved: bool) -> None:
         np.testing.assert_array_equal(np.loadtxt(f"{note}.in", np.float32), golden["input_0"].ravel())
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "rules", "words"),
+    [
+        ("repeats: $repeats", "repeats: 5", QUICK, "gave the mean 4.567 ms of 5 runs; expected one of 12"),
+        ("avg   = 4.567", "avg   = 0.000", QUICK, "gave the mean None ms of 12 runs"),
+        ("avg   = 4.567", "avg   = nan", QUICK, "a time is nan ms"),
+        ("", "", protocol("quick", min_runs=4), "too short: 4 timed runs; at least 10 are needed"),
+    ],
+)
+def test_benchmark_bin_that_makes_no_sense(
+    linux: Board, tmp_path: Path, old: str, new: str, rules: Protocol, words: str
+) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    program = linux.runner(bundle).with_name("benchmark_bin")
+    program.write_text(
+        BENCHMARK_BIN.replace("NOTE", "/dev/null").replace("/dev/null.in", "/dev/null").replace(old, new)
+    )
+    program.chmod(0o755)
+    (made,) = measure(linux, [Plan(bundle, "lite-arm")], program, rules)
+    assert made["status"] == ("invalid" if not old else "failed")
+    assert words in " ".join(made["validity"]["reasons"]) + (made["error"] or {"message": ""})["message"]
+
+
+def test_benchmark_bin_runs_until_the_seconds_are_reached(linux: Board, tmp_path: Path) -> None:
+    """The proof's runs were slower than those that count: it counts runs, so more of them are asked for."""
+    bundle = write_bundle(tmp_path / "bundle")
+    program = linux.runner(bundle, ms=30.0).with_name("benchmark_bin")
+    note = tmp_path / "note"
+    program.write_text(BENCHMARK_BIN.replace("NOTE", str(note)))
+    program.chmod(0o755)
+    (made,) = measure(linux, [Plan(bundle, "lite-arm")], program, protocol("trtexec", min_s=0.5))
+    assert made["status"] == "ok"
+    compute = made["timing"]["stages"]["compute"]
+    assert compute["count"] * compute["mean"] >= 500
+    assert f"--repeats={compute['count']}" in note.read_text().split()
+
+
 def test_which_programs_go_to_the_device(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="give --runner FILE"):
         find_programs(None)
@@ -476,7 +603,11 @@ def test_a_line_that_tells_all() -> None:
     }
     line |= {"upload_ms": [0.5, 0.25], "compute_ms": [2.0, 1.5], "download_ms": [0.25, 0], "peak_rss_bytes": 5000}
     said = parse_runner_line("a warning\n" + json.dumps(line) + "\n")
-    assert said == line | {"runtime": "2.13-rc", "download_ms": None, "before_load_bytes": None}
+    assert said == line | {"runtime": "2.13-rc", "download_ms": None, "before_load_bytes": None, "settings": {}}
+    told = {"model": "m.nb", "input_shape": [1, 3, 4, 4], "threads": 2, "power_mode": "high", "warmup": 0}
+    assert parse_runner_line(json.dumps(line | told))["settings"] == told
+    odd = {"model": "", "input_shape": [1, 0], "threads": 0, "power_mode": ["high"], "warmup": -1}
+    assert parse_runner_line(json.dumps(line | odd))["settings"] == {}
     other = said | {"times_ms": [4.0], "upload_ms": [0.5], "compute_ms": [3.0], "peak_rss_bytes": 4000}
     sections = timing_sections([said, other])
     assert sections["turns"] == [0, 0, 1]
@@ -494,6 +625,10 @@ def test_a_line_that_tells_all() -> None:
         ({"times_ms": [1.0, 0.0]}, "the time 0.0 ms"),
         ({"times_ms": [float("inf")]}, "the time inf ms"),
         ({"times_ms": ["1"]}, "the time '1' ms"),
+        ({"times_ms": [True]}, "the time True ms"),
+        ({"times_ms": [1.0, -2.0]}, "the time -2.0 ms"),
+        ({"times_ms": [10**400]}, "the time 1000000000000000000000"),
+        ({"times_ms": [1e-9]}, "the time 1e-09 ms"),
         ({"times_ms": []}, "expected a line such as"),
         ({"times_ms": [1.0], "compute_ms": [1.0, 1.0]}, "compute_ms of another length"),
         ({"dtype": "float16"}, "expected a line such as"),
@@ -534,10 +669,11 @@ def test_our_program(linux: Board, tmp_path: Path, processor: str, tmp_path_fact
     assert (made["backend"]["version"], made["toolchain"]["packages"]) == ("2.13-rc", {"paddle_lite": "2.13-rc"})
 
 
-def test_a_runner_for_another_processor(linux: Board, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    built = x86_programs(tmp_path_factory) / "lite" / "mobileseg_lite_run"
-    bundle = write_bundle(tmp_path / "bundle")
-    (made,) = measure(linux, [Plan(bundle, "lite-arm")], built)
-    assert "the runner is built for x86_64, but" in made["error"]["message"]
-    with pytest.raises(DeviceError, match=r"built for arm64-v8a, but .* runs"):
-        measure(linux, [Plan(bundle, "lite-arm")], Path(arm_program(tmp_path_factory)[-1]))
+def test_a_runner_for_another_processor(linux: Board, tmp_path: Path) -> None:
+    here, other, backend = (183, 62, "lite") if platform.machine() == "aarch64" else (62, 183, "lite-arm")
+    bundle = write_bundle(tmp_path / "bundle", backend)
+    runner = linux.runner(bundle)
+    (made,) = measure(linux, [Plan(bundle, backend)], elf(runner, here))
+    assert re.match(r"the runner is built for \S+, but .*model\.nb is for", made["error"]["message"])
+    with pytest.raises(DeviceError, match=r"is built for \S+, but .* runs"):
+        measure(linux, [Plan(bundle, backend)], elf(runner, other))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from paddle_mobileseg.benchmark import record
 from paddle_mobileseg.benchmark.devices import DeviceError, DeviceLost, DeviceTimeout, open_device
 from paddle_mobileseg.benchmark.devices.board import parse_section, parse_state
 from paddle_mobileseg.benchmark.devices.ssh import SshDevice
-from paddle_mobileseg.benchmark.devices.ssh_errors import failure
+from paddle_mobileseg.benchmark.devices.ssh_errors import failure, without_hosts
 from tests.benchmark.devices.sshd import LocalSshd, running
 
 LONG = f"98765.{os.getpid()}"  # seconds; told apart from what other tests run
@@ -83,8 +86,11 @@ def test_a_device(server: LocalSshd) -> None:
 
 def test_one_measurement_at_a_time(server: LocalSshd, device: SshDevice) -> None:
     other = server.device()
+    (Path(device.folder) / "of the first").touch()
     with pytest.raises(DeviceError, match="is being measured by another process"):
         other.check()
+    other.cleanup()
+    assert (Path(device.folder) / "of the first").exists()
     device.check()
     device.cleanup()
     other.check()
@@ -226,7 +232,7 @@ def test_the_users_configuration(server: LocalSshd, tmp_path: Path) -> None:
     device.check()
     assert device.run(["printf", "a\\nb"], 10).stdout == "a\nb"
     private = device._private
-    assert running(f"ssh -M -N -S {private}")
+    assert running(f"ssh -M -S {private}")
     device.cleanup()
     assert not running(f"-S {private}")
     assert not (tmp_path / "mine").exists()
@@ -344,6 +350,69 @@ def test_the_known_ends_of_a_client() -> None:
     assert not isinstance(failure("b", "Unable to negotiate with b: no matching cipher found"), DeviceLost)
 
 
+@pytest.mark.parametrize(
+    ("said", "hidden"),
+    [
+        (
+            "ssh: connect to host 10.0.0.7 port 22: Connection refused",
+            "ssh: connect to host ... port 22: Connection refused",
+        ),
+        ("Connection to real.name.lan closed by remote host.", "Connection to ... closed by remote host."),
+        ("Connection reset by 10.0.0.7 port 22", "Connection reset by ... port 22"),
+        ("Connection reset by peer", "Connection reset by peer"),
+        ("kex_exchange_identification: Connection closed by fe80::1%eth0 port 22",) * 2,
+        ("me@10.0.0.7: Permission denied (publickey).", "...: Permission denied (publickey)."),
+        ("ssh: Could not resolve hostname jump.lan: Name or service not known",) * 2,
+        ("client_loop: send disconnect: Broken pipe, board-2 and board",) * 2,
+    ],
+)
+def test_messages_for_records_name_no_host(said: str, hidden: str) -> None:
+    """Of an alias the real host, of a jump host its name."""
+    known = {"fe80::1%eth0": "...", "jump.lan": "...", "and board": "and ..."}
+    for name, instead in known.items():
+        hidden = hidden.replace(name, instead)
+    assert without_hosts(said, ["board", ""]) == hidden
+
+
+def test_a_killed_computer_leaves_no_connection_and_no_program(server: LocalSshd, tmp_path: Path) -> None:
+    script = (
+        "import sys; from paddle_mobileseg.benchmark.devices.ssh import SshDevice\n"
+        "device = SshDevice(sys.argv[1], ssh_options=sys.argv[3:]); device.check()\n"
+        "print(device._private, flush=True); device.run(['sleep', sys.argv[2]], 60)"
+    )
+    words = [sys.executable, "-c", script, server.address, LONG, *server.options]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    private = process.stdout.readline().strip()
+    wait_until(lambda: running(f"sleep {LONG}"))
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    device = server.device()
+    device.check()
+
+    wait_until(lambda: not running(f"sleep {LONG}") and not running(f"-S {private}"))
+    assert device.run(["true"], 10).returncode == 0
+    device.cleanup()
+    shutil.rmtree(private)
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_folder_that_a_restart_removed(device: SshDevice, tmp_path: Path) -> None:
+    """As one below /tmp."""
+    (tmp_path / "x").write_bytes(b"x")
+    shutil.rmtree(device.folder)
+    device.wait(10)
+    device.push(tmp_path / "x", f"{device.folder}/x")
+    assert device.run(["cat", "x"], 10).stdout == "x"
+
+
 RASPBERRY_PI = """\
 --meminfo
 MemTotal:        3884360 kB
@@ -415,3 +484,4 @@ def test_a_boards_state(lines: str, throttled: bool | None) -> None:
         "battery_percent": 77.0,
         "load_1min": 0.42,
     }
+    assert parse_state("battery|101\n")["battery_percent"] is None
