@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddle_mobileseg.benchmark import planning, record, sweep
+from paddle_mobileseg.benchmark import importers, planning, record, sweep
 from paddle_mobileseg.benchmark.record import Record
+from paddle_mobileseg.cli import benchmark
 from paddle_mobileseg.runtime.bundle import load_bundle, write_manifest
 from tests.handmade import write_bundle
 
@@ -231,6 +232,10 @@ def test_each_flag_of_choose_is_listed_once(run: Run, capsys: pytest.CaptureFixt
         run("choose", "--help")
     text = capsys.readouterr().out
     assert "--classes CLASSES, --classes" not in text and "--max-size-mb" in text and "--max_size_mb" in text
+
+
+def test_every_importer_can_be_named() -> None:
+    assert set(benchmark._OTHER_TOOLS) == set(importers.NAMES)
 
 
 def test_choosing_needs_records(run: Run) -> None:

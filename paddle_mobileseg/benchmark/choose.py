@@ -211,7 +211,7 @@ def _target(records: Sequence[Record], device: str | None) -> str:
             names.setdefault(found, identity.device_name(record))
     if not names:
         raise ValueError(f"none of the {len(records)} record(s) names a device that was measured on; measure first")
-    listed = "; ".join(sorted(names.values()))
+    listed = "; ".join(sorted(name if found in name else f"{name} [{found}]" for found, name in names.items()))
     if device is None:
         if len(names) > 1:
             raise ValueError(f"the records are of {len(names)} devices, name one of them (--device-record): {listed}")

@@ -192,7 +192,7 @@ def _pair(
     a_raw, b_raw = raw_ms(a, what), raw_ms(b, what)
     if a_raw is None or b_raw is None:
         if ratio is None:
-            missing = " and ".join(letter for letter, ms in (("A", a_ms), ("B", b_ms)) if ms is None)
+            missing = " and ".join(name for name, ms in (("A", a_ms), ("it", b_ms)) if ms is None)
             reasons.append(f"no median of the {what} in {missing}")
         else:
             reasons.append("statistics only, without the single times: nothing says how sure the ratio is")
@@ -200,7 +200,7 @@ def _pair(
     turns = _turns(a, b, a_raw, b_raw)
     if turns is None:
         margin = max(margin, MARGIN_APART)
-        notes.append(f"not measured in turns: drift between the runs is not covered, so the margin is {margin:.0%}")
+        notes.append(f"{_why_no_turns(a, b)}: drift between the runs is not covered, so the margin is {margin:.0%}")
         interval = bootstrap.of_runs([a_raw], [b_raw], seed=seed, level=level, resamples=resamples)
     else:
         interval = bootstrap.of_turns(a_raw, turns[0], b_raw, turns[1], seed=seed, level=level, resamples=resamples)
@@ -247,16 +247,21 @@ def _turns(a: Record, b: Record, a_raw: list[float], b_raw: list[float]) -> tupl
     return (one["turns"], other["turns"]) if len(common) >= bootstrap.MIN_BLOCKS else None
 
 
+def _why_no_turns(a: Record, b: Record) -> str:
+    group = a["protocol"]["group"]
+    if group is None or group != b["protocol"]["group"]:
+        return "not measured in turns"
+    return f"measured in turns, but fewer than {bootstrap.MIN_BLOCKS} are in both (--preset paddle-lite has more)"
+
+
 def _reasons(a: Record, b: Record, what: str) -> list[str]:
     """Why the two cannot be compared."""
-    reasons = [
-        f"{letter} is {why}" for letter, record in (("A", a), ("B", b)) if (why := identity.why_unusable(record))
-    ]
-    for letter, record in (("A", a), ("B", b)):
+    reasons = [f"{name} is {why}" for name, record in (("A", a), ("it", b)) if (why := identity.why_unusable(record))]
+    for name, record in (("A", a), ("it", b)):
         if (kind := record["origin"]["kind"]) in ("published", "estimated"):
-            reasons.append(f"{letter} is {kind}, not measured")
+            reasons.append(f"{name} is {kind}, not measured")
     if a["id"] is not None and a["id"] == b["id"]:
-        reasons.append("A and B are the same record")
+        reasons.append("it is the same record as A")
     if identity.device_id(a) is None or identity.device_id(b) is None:
         reasons.append("the device is not known")
     elif identity.device_id(a) != identity.device_id(b):
@@ -277,9 +282,9 @@ def _notes(a: Record, b: Record) -> list[str]:
     one, other = identity.measured(a), identity.measured(b)
     told = ("precision", "output", "threads", "cores", "power mode", "options", "preset", "input", "classes")
     notes = [_differ(name, one, other) for name in told if one[name] != other[name]]
-    for letter, record in (("A", a), ("B", b)):
+    for name, record in (("A", a), ("it", b)):
         if record["origin"]["kind"] == "imported":
-            notes.append(f"{letter} is imported from {record['origin']['importer'] or 'another tool'}")
+            notes.append(f"{name} is imported from {record['origin']['importer'] or 'another tool'}")
     vim_noise = [r for r in (a, b) if r["model"]["output_op"] == "vim" and r["input"]["kind"] == "random"]
     if vim_noise:
         notes.append("VIM's speed on random input means nothing")

@@ -13,8 +13,9 @@ import numpy as np
 
 from paddle_mobileseg.benchmark.plan import Plan
 from paddle_mobileseg.benchmark.samples import golden_images
+from paddle_mobileseg.data.input_files import find_images
 from paddle_mobileseg.data.preprocess import TransInfo, resize_nearest
-from paddle_mobileseg.data.reading import IMAGE_SUFFIXES, read_image
+from paddle_mobileseg.data.reading import read_image
 from paddle_mobileseg.runtime.bundle import GOLDEN, Bundle
 from paddle_mobileseg.runtime.session import Session, files_key, output_labels
 
@@ -130,11 +131,7 @@ def load_frames(plan: Plan, bundle: Bundle, min_runs: int | None = None) -> Fram
 
 
 def _image_files(source: Path, most: int) -> list[Path]:
-    if not source.is_dir():
-        return [source]
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
-        raise ValueError(f"there is no image below {source}; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+    found = [file.path for file in find_images(source)]
     step = max(1, len(found) // most)
     return found[::step][:most]
 

@@ -19,7 +19,9 @@ import numpy as np
 from paddle_mobileseg import tables
 from paddle_mobileseg.benchmark import accuracy, describe, identity, record
 from paddle_mobileseg.benchmark.devices import Device, open_device
+from paddle_mobileseg.benchmark.devices.base import without_address
 from paddle_mobileseg.benchmark.devices.remote import measure_remote
+from paddle_mobileseg.benchmark.devices.remote_runner import find_programs
 from paddle_mobileseg.benchmark.local import measure_local, outputs_folder
 from paddle_mobileseg.benchmark.plan import LOCAL, Plan
 from paddle_mobileseg.benchmark.planning import Failed
@@ -120,7 +122,7 @@ def _left(sweep: Sweep, device: Device | None, say: Say) -> list[int]:
     """Numbers of the plans, with ``resume`` less those that there is a valid record of."""
     if not sweep.resume:
         return list(range(len(sweep.plans)))
-    fingerprint = _fingerprint(device)
+    fingerprint = _fingerprint(sweep, device)
     problems: list[str] = []
     there = {each["key"] for each in record.read_folder(sweep.output, problems=problems) if each["status"] == "ok"}
     for problem in problems:
@@ -134,12 +136,14 @@ def _left(sweep: Sweep, device: Device | None, say: Say) -> list[int]:
     return left
 
 
-def _fingerprint(device: Device | None) -> str | None:
+def _fingerprint(sweep: Sweep, device: Device | None) -> str | None:
+    """Of what measures: this machine, or a device with the programs that run there."""
     if device is None:
         return describe.local_device()["fingerprint"]
+    programs = find_programs(sweep.runner)
     try:
         device.check()
-        return device.section()["fingerprint"]
+        return programs.on(device.section()["fingerprint"])
     finally:
         device.cleanup()
 
@@ -180,7 +184,7 @@ def _failure(failed: Failed, sweep: Sweep) -> Record:
     made = record.empty()
     made["tool"] = describe.tool_section()
     made["device"] = describe.local_device()
-    made["command"] = sweep.command
+    made["command"] = without_address(sweep.command)
     made["model"]["network"] = failed.network
     made["error"] = {"kind": "ExportError", "stage": "export", "message": failed.message}
     return made

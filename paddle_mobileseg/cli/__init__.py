@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from paddle_mobileseg.cli import benchmark, catalogue, common, data, doctor, export, infer, inference, lite, training
-from paddle_mobileseg.cli.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
+from paddle_mobileseg.cli.common import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_USER_ERROR
 from paddle_mobileseg.cli.missing import error_text
 from paddle_mobileseg.cpu import import_paddle, keep_freed_memory, local_processes, use_all_cores
 
@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print(f"interrupted{': ' + str(error) if str(error) else ''}", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # who reads what is printed has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except (ValueError, KeyError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         if args.debug:
             raise

@@ -11,7 +11,7 @@ import yaml
 from paddle_mobileseg.cli.common import command
 
 _PRESETS = ("quick", "paddle-lite", "mlperf", "trtexec")
-_OTHER_TOOLS = ("paddle-lite", "trtexec", "litert", "ncnn", "onnxruntime")
+_OTHER_TOOLS = ("paddle-lite", "trtexec", "litert", "ncnn", "onnxruntime", "mobileseg-run")
 RECORDS = "output/records"
 _DEVICE_COOLDOWN_S = 60.0
 

@@ -9,15 +9,21 @@ from typing import Any
 
 EXIT_USER_ERROR = 1
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells defaults, where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False, [], ()) else super()._get_help_string(action)
 
 
 def command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, needs_paddle: bool = True
 ) -> Any:
     """A parser for the command ``name``, which calls ``run``; with ``--device`` where Paddle is needed."""
-    parser = commands.add_parser(
-        name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
     parser.set_defaults(run=run, needs_paddle=needs_paddle)
     if needs_paddle:
         parser.add_argument("--device", choices=("cpu", "gpu"), help="default: a GPU where there is one")

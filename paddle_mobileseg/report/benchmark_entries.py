@@ -7,11 +7,11 @@ what is left.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from paddle_mobileseg.benchmark import identity
+from paddle_mobileseg.benchmark import identity, published
 from paddle_mobileseg.benchmark import record as records
 from paddle_mobileseg.benchmark.record import STAGES, Record
 
@@ -33,12 +33,15 @@ class Entry:
         record: valid, with texts made safe to show.
         folder: where its file is, for the pictures beside it; ``None`` for what is not from a file.
         device: by which the page groups; records of one label are of one device.
+        stand_in: the accuracy that the network's authors published, where the record has a latency that may be used and
+            no accuracy that means something.
     """
 
     number: int
     record: Record
     folder: Path | None
     device: str
+    stand_in: dict[str, Any] | None = None
 
     @property
     def network(self) -> str:
@@ -233,6 +236,17 @@ def clean(value: Any, longest: int = _LONGEST) -> Any:
     if isinstance(value, list):
         return value if value and isinstance(value[0], int | float) else [clean(each) for each in value[:_MOST]]
     return value
+
+
+def with_published_accuracy(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries, with what stands in for an accuracy that was not measured."""
+    found = []
+    for entry in entries:
+        model, stand_in = entry.record["model"], None
+        if entry.kind != "published" and entry.latency_ms is not None and entry.miou is None:
+            stand_in = published.accuracy(entry.network, model["num_classes"])
+        found.append(replace(entry, stand_in=stand_in))
+    return found
 
 
 def devices(entries: Sequence[Entry]) -> dict[str, list[Entry]]:

@@ -20,6 +20,7 @@ from paddle_mobileseg.report.benchmark_entries import (
     make_entries,
     read_records,
     same_networks,
+    with_published_accuracy,
 )
 from paddle_mobileseg.report.benchmark_pictures import class_colours, comparisons, share_text
 from paddle_mobileseg.report.html import template
@@ -53,7 +54,7 @@ def write_benchmark_report(sources: Sequence[Path], out_html: Path, command: str
             raise ValueError(f"no benchmark record in {names} can be read: {unreadable[0]}{more}")
         raise ValueError(f"there is no benchmark record in {names}; `mobileseg benchmark --output FOLDER` makes them")
     beside = same_networks([record for record, _ in found], published.records())
-    entries = make_entries([*found, *((record, None) for record in beside)])
+    entries = with_published_accuracy(make_entries([*found, *((record, None) for record in beside)]))
     script = script_text()
     page = template("benchmark.html").render(
         **_view(entries, unreadable), script=script, script_hash=script_hash(script), command=clean(command, 1500)

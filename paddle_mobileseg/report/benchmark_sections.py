@@ -118,23 +118,31 @@ def problems(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def accuracy_charts(entries: Sequence[Entry], colours: dict[str, int]) -> list[dict[str, Any]]:
-    """A chart for each device and data set, those with measured points first."""
-    groups: dict[tuple[str, str], list[Entry]] = {}
+    """A chart for each device and data set, those with measured points first. Latencies with an accuracy that the
+    network's authors published have charts of their own, behind those whose records have both."""
+    groups: dict[tuple[bool, str, str], list[Entry]] = {}
     for entry in entries:
         if why_not_in_chart(entry) is None:
-            groups.setdefault((entry.device, entry.record["accuracy"]["dataset"].casefold()), []).append(entry)
-    ordered = sorted(groups.values(), key=lambda group: min(list(MARKS).index(entry.kind) for entry in group))
+            dataset = _accuracy(entry)["dataset"].casefold()
+            groups.setdefault((entry.stand_in is not None, entry.device, dataset), []).append(entry)
+    ordered = sorted(
+        groups.values(),
+        key=lambda group: (min(list(MARKS).index(e.kind) for e in group), group[0].stand_in is not None),
+    )
     return [_accuracy_chart(group, colours) for group in ordered]
+
+
+def _accuracy(entry: Entry) -> dict[str, Any]:
+    """Of a record that is in a chart."""
+    return entry.stand_in or entry.record["accuracy"]
 
 
 def why_not_in_chart(entry: Entry) -> str | None:
     """Why a record is not in a chart of accuracy against latency; ``None`` if it is."""
     if not entry.ok:
         return NO_NUMBERS
-    if entry.random_weights:
-        return "random weights: accuracy means nothing"
-    if entry.miou is None:
-        return "accuracy not measured"
+    if entry.miou is None and entry.stand_in is None:
+        return "random weights: accuracy means nothing" if entry.random_weights else "accuracy not measured"
     if entry.latency_ms is None:
         return "time of the network not measured"
     return "device not recorded" if entry.device == UNKNOWN_DEVICE else None
@@ -155,12 +163,12 @@ def _accuracy_chart(group: Sequence[Entry], colours: dict[str, int]) -> dict[str
     fronts = []
     for kind in MARKS:
         of_kind = [entry for entry in group if entry.kind == kind]
-        places = [(entry.latency_ms or 0.0, entry.miou or 0.0) for entry in of_kind]
+        places = [(entry.latency_ms or 0.0, _accuracy(entry)["miou"] or 0.0) for entry in of_kind]
         chosen = front(places)
         fronts.append((kind, [places[i] for i in chosen]))
         best |= {of_kind[i].number for i in chosen}
-    device, dataset = group[0].device, group[0].record["accuracy"]["dataset"]
-    points = _points(group, colours, lambda entry: entry.miou, lambda value: f"mIoU {value:.4f}", best)
+    device, dataset, stand_in = group[0].device, _accuracy(group[0])["dataset"], group[0].stand_in is not None
+    points = _points(group, colours, lambda entry: _accuracy(entry)["miou"], lambda value: f"mIoU {value:.4f}", best)
     title = f"mIoU on {dataset} against latency on {device}: {records_text(len(group))}, {len(best)} of them on a front"
     chosen_entries = sorted((entry for entry in group if entry.number in best), key=lambda e: e.latency_ms or 0.0)
     kinds = [kind for kind in MARKS if any(entry.kind == kind for entry in group)]
@@ -171,13 +179,17 @@ def _accuracy_chart(group: Sequence[Entry], colours: dict[str, int]) -> dict[str
         "svg": scatter(
             points, fronts, "network, ms", "mIoU", title, ("narrow",) if only_published else ("wide", "narrow")
         ),
-        "fronts": [(kind, [(e, _without_size(e, group)) for e in chosen_entries if e.kind == kind]) for kind in kinds],
+        "fronts": [
+            (kind, [(e, _without_size(e, group), _accuracy(e)["miou"]) for e in chosen_entries if e.kind == kind])
+            for kind in kinds
+        ],
+        "stand_in": stand_in,
         "count": len(group),
         "kinds": kinds,
         "only_published": only_published,
         "backends": _legend(group, colours),
         "hollow": any(not _accuracy_measured(entry) and entry.kind != "published" for entry in group),
-        "notes": comparability(group),
+        "notes": comparability(group, of_accuracy=not stand_in),
     }
 
 
@@ -210,7 +222,7 @@ def _gmacs(entry: Entry) -> float | None:
 
 
 def _accuracy_measured(entry: Entry) -> bool:
-    accuracy = entry.record["accuracy"]
+    accuracy = entry.stand_in or entry.record["accuracy"]
     return accuracy is None or accuracy["of"] != "published"
 
 

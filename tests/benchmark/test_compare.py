@@ -78,7 +78,7 @@ def test_judge(low: float | None, high: float | None, expected: tuple[str, bool]
         ({"device": "ba9876543210"}, "different devices: Device 01, 2 cores [0123456789ab] and Device ba"),
         ({"model__input_shape": [1, 3, 128, 128]}, "input shape differs: 1, 3, 64, 96 and 1, 3, 128, 128"),
         ({"model__output_op": "none"}, "output differs: argmax and none: one gives labels"),
-        ({"origin__kind": "estimated"}, "B is estimated, not measured"),
+        ({"origin__kind": "estimated"}, "it is estimated, not measured"),
     ],
 )
 def test_what_has_no_verdict(changes: dict[str, Any], message: str) -> None:
@@ -120,15 +120,15 @@ def test_frames_of_other_cameras_have_no_verdict() -> None:
     b["input"]["frame_hw"] = [1080, 1920]
 
     assert "frame size differs: 480, 640 and 1080, 1920" in compare([a, b], what="frame").pairs[0].reasons[0]
-    assert "no median of the frame in B" in compare([a, made()], what="frame").pairs[0].reasons[0]
+    assert "no median of the frame in it" in compare([a, made()], what="frame").pairs[0].reasons[0]
 
 
 def test_failures_and_invalid_records_say_why() -> None:
     a, bad, broken = in_turns(10, 0), invalid(in_turns(20, 1)), failed(in_turns(20, 1))
     one, other = compare([a, bad, broken]).pairs
 
-    assert one.reasons == ["B is invalid: too noisy"] and one.ratio is not None and one.verdict == "cannot tell"
-    assert other.reasons[0] == "B is failed: it fell over" and other.ratio is None
+    assert one.reasons == ["it is invalid: too noisy"] and one.ratio is not None and one.verdict == "cannot tell"
+    assert other.reasons[0] == "it is failed: it fell over" and other.ratio is None
 
 
 def test_statistics_alone_give_a_ratio_and_no_verdict() -> None:
@@ -160,7 +160,7 @@ def test_too_few_runs() -> None:
 def test_a_record_against_itself_says_nothing() -> None:
     a = in_turns(10, 0)
 
-    assert compare([a, a]).pairs[0].reasons == ["A and B are the same record"]
+    assert compare([a, a]).pairs[0].reasons == ["it is the same record as A"]
 
 
 @pytest.mark.parametrize(

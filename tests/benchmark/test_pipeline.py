@@ -65,7 +65,7 @@ def test_frames_of_a_folder(folder: Path, tmp_path: Path) -> None:
     ]
     assert [len(each.images) for each in few] == [4, 1]  # each is run at least five times
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="there is no image below"):
+    with pytest.raises(ValueError, match="has no image in it"):
         load_frames(Plan(folder, "onnxruntime", images=tmp_path / "empty"), load_bundle(folder))
 
 

@@ -20,23 +20,44 @@ PAGE = ROOT / "docs" / "reference" / "backends.md"
 
 
 @pytest.fixture(scope="session")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> Cells:
+def some_cells(tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    """One output operation of each network."""
+    return make_cells(tmp_path_factory, "--one_output")
+
+
+@pytest.fixture(scope="session")
+def all_cells(tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    return make_cells(tmp_path_factory)
+
+
+def make_cells(tmp_path_factory: pytest.TempPathFactory, *options: str) -> Cells:
     """What the script behind the page gives for the formats that are possible here; as many networks at a time as there
     are cores, in processes of its own."""
     record = tmp_path_factory.mktemp("matrix") / "cells.json"
     formats = [each for each in backend_matrix.FORMATS if each not in unavailable()]
     script = ROOT / "benchmarks" / "backend_matrix.py"
-    command = [sys.executable, str(script), "--json", str(record), "--formats", *formats]
+    command = [sys.executable, str(script), "--json", str(record), "--formats", *formats, *options]
     done = subprocess.run(command, cwd=record.parent, capture_output=True, text=True)
     assert record.is_file(), done.stderr[-4000:]
     written = json.loads(record.read_text(encoding="utf-8"))
     return {(cell["network"], cell["target"], cell["output_op"]): cell for cell in written}
 
 
+@pytest.mark.parametrize("target", backend_matrix.FORMATS)
+@pytest.mark.parametrize("name", networks.names())
+def test_labels_are_the_networks(some_cells: Cells, name: str, target: str) -> None:
+    check(some_cells, name, target, *backend_matrix.outputs_of(name))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("output_op", backend_matrix.OUTPUTS)
 @pytest.mark.parametrize("target", backend_matrix.FORMATS)
 @pytest.mark.parametrize("name", networks.names())
-def test_labels_are_the_networks(cells: Cells, name: str, target: str, output_op: str) -> None:
+def test_all_labels_are_the_networks(all_cells: Cells, name: str, target: str, output_op: str) -> None:
+    check(all_cells, name, target, output_op)
+
+
+def check(cells: Cells, name: str, target: str, output_op: str) -> None:
     if why := unavailable().get(target):
         pytest.skip(why)
     cell = cells[name, target, output_op]

@@ -16,7 +16,7 @@ from PIL import Image
 from paddle_mobileseg.benchmark import published
 from paddle_mobileseg.benchmark import record as records
 from paddle_mobileseg.report import benchmark_rows, benchmark_sections
-from paddle_mobileseg.report.benchmark_entries import Entry, clean, fastest_first, make_entries
+from paddle_mobileseg.report.benchmark_entries import Entry, clean, fastest_first, make_entries, with_published_accuracy
 from paddle_mobileseg.report.benchmark_page import script_text, write_benchmark_report
 from paddle_mobileseg.report.benchmark_pictures import DIFFERENT, comparisons, share_text
 from tests.report.made_records import COMPUTER, PHONE, SHA, failed, invalid, make_folder, make_record, make_samples
@@ -110,12 +110,36 @@ def test_charts_never_mix_devices_data_sets_or_origins() -> None:
     better["origin"]["kind"] = "estimated"
     entries = entries_of(slow, fast, dominated, elsewhere, other_set, better)
     charts = benchmark_sections.accuracy_charts(entries, benchmark_sections.backend_colours(entries))
-    found = {(c["device"], c["dataset"]): {k: [e.number for e, _ in f] for k, f in c["fronts"]} for c in charts}
+    found = {(c["device"], c["dataset"]): {k: [e.number for e, *_ in f] for k, f in c["fronts"]} for c in charts}
     assert found == {
         (COMPUTER["name"], "camvid"): {"measured": [2, 1], "estimated": [6]},
         (PHONE["name"], "camvid"): {"measured": [4]},
         (COMPUTER["name"], "ade20k"): {"measured": [5]},
     }
+
+
+def test_published_accuracy_stands_in_for_none_in_charts_of_its_own() -> None:
+    def untrained(**more: Any) -> records.Record:
+        record = make_record(**more)
+        record["model"] |= {"network": "topformer_tiny", "num_classes": 150, "weights": "random"}
+        return record
+
+    own = make_record(number=1)
+    own["model"] |= {"network": "topformer_tiny", "num_classes": 150}
+    own["accuracy"] |= {"dataset": "ade20k", "miou": 0.2}
+    other_classes = untrained(number=4)
+    other_classes["model"]["num_classes"] = 3
+    entries = with_published_accuracy(
+        entries_of(own, untrained(number=2), untrained(number=3, backend="lite"), other_classes)
+    )
+    first, second = benchmark_sections.accuracy_charts(entries, benchmark_sections.backend_colours(entries))
+
+    assert [first[key] for key in ("dataset", "stand_in", "hollow", "count")] == ["ade20k", False, False, 1]
+    assert [second[key] for key in ("dataset", "stand_in", "hollow", "count")] == ["ade20k", True, True, 2]
+    ((_, front),) = second["fronts"]
+    assert {miou for _, _, miou in front} == {0.3249}  # PaddleSeg's, in the catalogue
+    (left,) = benchmark_sections.left_out(entries)
+    assert (left["reason"], [e.number for e in left["entries"]]) == ("random weights: accuracy means nothing", [4])
 
 
 @pytest.mark.parametrize(

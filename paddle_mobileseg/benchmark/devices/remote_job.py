@@ -87,7 +87,7 @@ class Job:
         work = read_work(plan)
         made["model"] = describe.model_section(work.bundle, plan.backend, work.inputs[0].shape)
         made["toolchain"] |= {"export_tools": describe.toolchain(work.bundle)["export_tools"]}
-        made["key"] = plan.key(self._protocol, work.bundle, made["device"]["fingerprint"])
+        made["key"] = plan.key(self._protocol, work.bundle, self._programs.on(made["device"]["fingerprint"]))
         self._check_settings(plan, work)
         with tempfile.TemporaryDirectory(prefix="mobileseg-") as folder:
             self._local = Path(folder)

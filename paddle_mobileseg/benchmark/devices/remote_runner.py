@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_mobileseg.benchmark.record import summarize
+from paddle_mobileseg.files import sha256
 
 OURS, THEIRS = "mobileseg_lite_run", "benchmark_bin"
 POWER_MODES = ("high", "low", "full", "no_bind", "rand_high", "rand_low")  # as Paddle Lite counts them
@@ -43,6 +44,11 @@ class Programs:
     def files(self) -> list[Path]:
         """All, each once."""
         return list(dict.fromkeys([self.timed, *([self.prover] if self.prover else []), *self.libraries]))
+
+    def on(self, device: str | None) -> str:
+        """What tells measurements apart whose bundle and protocol are the same: the device's fingerprint, and these
+        files."""
+        return " ".join([str(device), *(sha256(path) for path in self.files)])
 
 
 def find_programs(runner: Path | None) -> Programs:

@@ -230,7 +230,8 @@ def test_connections_that_are_lost_again_and_again(
     made, second = measure(board, [Plan(bundle, "lite-arm"), Plan(bundle, "lite-arm", 2)], runner)
 
     assert made["status"] == "failed"
-    assert (made["error"]["kind"], made["error"]["stage"]) == ("DeviceLost", "parity")
+    assert made["error"]["kind"] == "DeviceLost"
+    assert made["error"]["stage"] in ("parity", "measurement")  # how far it came before the connection went
     assert "given up after" in made["error"]["message"]
     assert made["timing"] is None
     assert second["status"] == ("ok" if board.adb is not None else "failed")
