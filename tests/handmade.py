@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ from paddle_mobileseg.runtime.bundle import GOLDEN, describe_files, write_manife
 
 
 def write_bundle(
-    folder: Path, output_op: str = "argmax", input_shape: Any = (-1, 3, -1, -1), transforms: Any = ()
+    folder: Path,
+    output_op: str = "argmax",
+    input_shape: Any = (-1, 3, -1, -1),
+    transforms: Any = (),
+    inputs: Sequence[np.ndarray] = (),
 ) -> Path:
-    """Write it to a new folder, for ONNX Runtime only; the golden input is 4 pixels high and 6 wide."""
-    folder.mkdir()
+    """Write it to a new folder, for ONNX Runtime only; without ``inputs`` there is one golden input, 4 pixels high and
+    6 wide."""
+    folder.mkdir(parents=True)
     dims = [None if n == -1 else n for n in input_shape]
     floats = output_op in ("none", "softmax")
     helper, kinds = onnx.helper, onnx.TensorProto
@@ -34,8 +40,10 @@ def write_bundle(
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), folder / "model.onnx"
     )
-    x = np.random.default_rng(0).random((1, 3, 4, 6), np.float32)
-    np.savez(folder / GOLDEN, input_0=x, output_0=x.argmax(1).astype(np.int32))
+    golden: dict[str, np.ndarray] = {}
+    for number, x in enumerate(inputs or [np.random.default_rng(0).random((1, 3, 4, 6), np.float32)]):
+        golden |= {f"input_{number}": x, f"output_{number}": x.argmax(1).astype(np.int32)}
+    np.savez(folder / GOLDEN, allow_pickle=False, **golden)
     deploy = {"transforms": list(transforms), "input_shape": list(input_shape), "output_op": output_op}
     about = {
         "network": "Largest",

@@ -15,21 +15,18 @@ For measurements it also gets ``--warmup 1``: a run before the one that counts. 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
 import shlex
 import shutil
-import signal
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from paddle_mobileseg.child_process import how_it_ended, last_words
+from paddle_mobileseg.child_process import run_to_end
 from paddle_mobileseg.runtime.lite_backend import check_timeout, check_version, read_head
 
 VARIABLE = "MOBILESEG_ARM_RUNNER"
@@ -130,38 +127,13 @@ class ArmRunner:
             words = ["--model", str(self._path), "--input", str(source), "--shape", ",".join(map(str, x.shape))]
             words += ["--dtype", x.dtype.name, "--output", str(target), "--threads", str(self._threads)]
             words += self._warmup
-            shape, dtype = self._meaning(self._call(words))
+            shape, dtype = self._meaning(run_to_end([*self._command, *words], self._timeout_s, self._name))
             size = int(np.prod(shape)) * dtype.itemsize
             got = target.stat().st_size if target.is_file() else None
             if got != size:
                 held = "wrote no output" if got is None else f"wrote {got} bytes of output"
                 raise self._failure(f"{held}; expected {size} for {dtype.name} {shape}")
             return np.fromfile(target, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
-
-    def _call(self, words: list[str]) -> str:
-        """What the program prints. It gets a session of its own, so that what it started can be ended with it."""
-        process = subprocess.Popen(
-            [*self._command, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        try:
-            out, err = process.communicate(timeout=self._timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError(f"{self._name} was not done after {self._timeout_s:g} s and was stopped") from error
-        finally:
-            if process.returncode is None:  # too slow, or Ctrl-C
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-        if process.returncode != 0:
-            how = how_it_ended(process.returncode)
-            raise self._failure(f"{how}. Its last words:\n  " + last_words(out + err))
-        return out
 
     def _meaning(self, said: str) -> tuple[list[int], np.dtype[Any]]:
         """Shape and type of the output in the last line that the program printed."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from paddle_mobileseg.benchmark import worker
 from paddle_mobileseg.runtime import session
-from paddle_mobileseg.runtime.bundle import GOLDEN, describe_files, write_manifest
+from tests.handmade import write_bundle
 
 MODULE = "tests.benchmark.synthetic"
 SIZE_HW = (24, 32)
@@ -223,37 +223,9 @@ class Synthetic:
 
 
 def make_bundle(folder: Path) -> Path:
-    """A bundle whose graph gives the channel with the largest value, as an ONNX file, with two golden inputs."""
-    import onnx
-
-    folder.mkdir(parents=True)
-    helper, kinds = onnx.helper, onnx.TensorProto
-    nodes = [
-        helper.make_node("ArgMax", ["x"], ["best"], axis=1, keepdims=0),
-        helper.make_node("Cast", ["best"], ["y"], to=kinds.INT32),
-    ]
-    shape = [1, 3, *SIZE_HW]
-    inputs = [helper.make_tensor_value_info("x", kinds.FLOAT, shape)]
-    outputs = [helper.make_tensor_value_info("y", kinds.INT32, None)]
-    graph = helper.make_graph(nodes, "largest", inputs, outputs)
-    opset = [helper.make_opsetid("", 13)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=7), folder / "model.onnx")
-    golden: dict[str, Any] = {}
-    for number, image in enumerate(images()):
-        x = image.transpose(2, 0, 1)[None].astype(np.float32)
-        golden |= {f"input_{number}": x, f"output_{number}": answer(x)}
-    np.savez(folder / GOLDEN, **golden)
-    about = {
-        "network": "Largest",
-        "num_classes": 3,
-        "class_names": ["red", "green", "blue"],
-        "palette": [[255, 0, 0], [0, 255, 0], [0, 0, 255]],
-        "input": {"name": "x", "dtype": "float32", "layout": "NCHW"},
-        "backends": {"onnxruntime": ["model.onnx"]},
-        "files": describe_files(folder, ["model.onnx", GOLDEN]),
-    }
-    write_manifest(folder, {"transforms": [], "input_shape": shape, "output_op": "argmax"}, about)
-    return folder
+    """A bundle whose graph gives :func:`answer`, with two golden inputs."""
+    inputs = [image.transpose(2, 0, 1)[None].astype(np.float32) for image in images()]
+    return write_bundle(folder, input_shape=[1, 3, *SIZE_HW], inputs=inputs)
 
 
 def main() -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -16,7 +13,7 @@ from typing import Any
 
 import paddle_mobileseg
 from paddle_mobileseg.benchmark.profiling.events import Operators, Profile
-from paddle_mobileseg.child_process import how_it_ended, last_words
+from paddle_mobileseg.child_process import run_to_end
 from paddle_mobileseg.runtime.bundle import Bundle, load_bundle
 from paddle_mobileseg.runtime.session import files_key
 
@@ -101,37 +98,11 @@ def _in_child(bundle: Bundle, asked: list[str], threads: int, timeout_s: float) 
         answer = Path(folder) / "profile.json"
         words = [str(bundle.folder.absolute()), *asked, str(answer)]
         command = [sys.executable, "-m", "paddle_mobileseg.benchmark.profiling.child", *words]
-        _call(command, _environment(threads, folder), timeout_s, f"profiling {bundle.folder} with {asked[0]}")
+        run_to_end(command, timeout_s, f"profiling {bundle.folder} with {asked[0]}", _environment(threads, folder))
         content: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in content:
         raise ERRORS[content["error"]](content["message"])
     return Profile.from_json(content)
-
-
-def _call(command: list[str], environment: dict[str, str], timeout_s: float, what: str) -> None:
-    """Run the child in a session of its own, so that what it started ends with it."""
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    try:
-        out, err = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        raise TimeoutError(f"{what} was not done after {timeout_s:g} s and was stopped") from error
-    finally:
-        if process.returncode is None:  # too slow, or Ctrl-C
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    if process.returncode != 0:
-        how = how_it_ended(process.returncode)
-        raise ChildProcessError(f"{what} {how}. Its last words:\n  " + last_words(out + err))
 
 
 def _environment(threads: int, folder: str) -> dict[str, str]:
