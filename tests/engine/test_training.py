@@ -246,7 +246,8 @@ def test_no_worker_outlives_a_command_that_is_stopped(config_file: Path, tmp_pat
 def test_a_closed_terminal_leaves_a_checkpoint(config_file: Path, tmp_path: Path) -> None:
     words = ["--config", config_file, "--iters", 100000, "--log_iters", 1, "--save_dir", tmp_path / "run"]
     code = (
-        "import fcntl, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0)\n"
+        "import fcntl, signal, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # these tests may run under nohup
         "from paddle_mobileseg.cli import main; sys.exit(main())"
     )
     master, terminal = os.openpty()
@@ -260,7 +261,10 @@ def test_a_closed_terminal_leaves_a_checkpoint(config_file: Path, tmp_path: Path
                 os.read(master, 10000)
             time.sleep(0.1)
         os.close(master)
-        assert process.wait(120) == 130
+        try:
+            assert process.wait(120) == 130
+        finally:
+            process.kill()
     (saved,) = (tmp_path / "run").glob("iter_*")
     load_checkpoint(saved).training_state()
 
