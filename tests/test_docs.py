@@ -95,10 +95,12 @@ def follow(command: str, workplace: Path) -> None:
         command += " --networks topformer_tiny --formats paddle --size 64"
     elif "benchmarks/" in command:
         command += " --turns 1 --size 64 64"
-    elif "benchmark --networks" in command:
-        command = re.sub(r"--networks all|--image_size \d+ \d+", "", command).replace(
-            "benchmark ", "benchmark --image_size 64 64 " + ("--networks topformer_tiny " if " all " in command else "")
+    elif "mobileseg benchmark" in command:
+        command = re.sub(
+            r"--networks (\S+ )*?(?=--)", "--networks topformer_tiny ", re.sub(r"--image_size \d+ \d+", "", command)
         )
+        command += " --image_size 64 64" if "--networks" in command else ""
+        command += " --repeats 10 --warmup 1" + ("" if "--backends" in command else " --backends onnxruntime")
     trains = " train " in command or "tools/train.py" in command
     run(shorter(command) if trains else command, workplace)
 

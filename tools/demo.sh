@@ -5,10 +5,11 @@
 set -euo pipefail
 
 out=${1:?usage: tools/demo.sh FOLDER [--quick] (an earlier run in the folder is replaced)}
-scenes=(--train 480) train=()
+scenes=(--train 480) train=() measure=(--threads 1 2)
 if [ "${2:-}" = --quick ]; then
     scenes=(--train 32 --val 6)
     train=(--iters 2)
+    measure=(--backends onnxruntime --repeats 10)
 fi
 
 run() {
@@ -26,6 +27,6 @@ run "${launch[@]}" tools/train.py --config configs/quickstart/pp_mobileseg_tiny_
     --data_root "$out/scenes" --save_dir "$out/run" --do_eval --use_vdl "${train[@]}"
 run mobileseg val --model_path "$out/run/best_model" --save_dir "$out/run"
 run mobileseg export --model_path "$out/run/best_model" --save_dir "$out/bundle" --output_op argmax --input_shape 1 3 360 480 --all
-run mobileseg benchmark --bundle "$out/bundle" --threads 1 2 --frame_size 1280 720 --accuracy "$out/run/val.json" --output "$out/records"
+run mobileseg benchmark --bundle "$out/bundle" "${measure[@]}" --frame_size 1280 720 --accuracy "$out/run/val.json" --output "$out/records"
 run mobileseg report "$out/records" --output "$out/benchmark.html"
 run mobileseg report "$out/records" --run "$out/run" --bundle "$out/bundle" --output "$out/report.html"

@@ -69,7 +69,9 @@ def assert_same(undisturbed: Path, run: Path, iters: int = ITERS) -> None:
     assert not list(run.glob(".*"))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=[] if name == "average and evaluation" else pytest.mark.slow) for name in CASES]
+)
 def test_kills_at_random_moments_leave_no_trace(config: Path, tmp_path: Path, case: str) -> None:
     children = killed_training(config, tmp_path / "killed", CASES[case], KILLS, seed=len(case))
     assert sum(child["killed"] for child in children) == KILLS
