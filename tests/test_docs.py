@@ -94,7 +94,7 @@ def follow(command: str, workplace: Path) -> None:
     if "backend_matrix" in command:
         command += " --networks topformer_tiny --formats paddle --size 64"
     elif "benchmarks/" in command:
-        command += " --turns 1 --size 64 64"
+        command += " --turns 1 --size 64 64" + ("" if "backend_speed" in command else " --networks topformer_tiny")
     elif "mobileseg benchmark" in command:
         command = re.sub(
             r"--networks (\S+ )*?(?=--)", "--networks topformer_tiny ", re.sub(r"--image_size \d+ \d+", "", command)
