@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.processes import children, describe, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -40,6 +43,17 @@ def shared_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs reference data: {folder} does not exist (set MOBILESEG_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """What a module of tests starts, it ends and waits for: others count the processes that they leave."""
+    before = children()
+    yield
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: children() <= before, 10)
+    left = [describe(pid) for pid in children() - before]
+    assert not left, "the tests of this module left processes behind: " + "; ".join(left)
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from paddle_mobileseg.benchmark.protocol import Protocol, protocol
 from paddle_mobileseg.benchmark.record import Record
 from paddle_mobileseg.runtime.bundle import GOLDEN, describe_files, load_bundle, write_manifest
 from tests.benchmark.synthetic import MODULE, SIZE_HW, answer, images, make_bundle
+from tests.processes import is_running, wait_until
 from tests.runtime.test_arm_runner import HEAD, write_network
 
 PROJECT = Path(__file__).parents[2]
@@ -274,30 +275,15 @@ def test_workers_end_with_their_parent(bundle: Path, tmp_path: Path, number: int
     pid_file = tmp_path / "pid"
     words = [sys.executable, "-c", _CALLER, str(bundle), str(pid_file), MODULE]
     caller = subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    pid = int(wait_for(lambda: pid_file.is_file() and pid_file.read_text()))
+    wait_until(lambda: pid_file.is_file() and pid_file.read_text())
+    pid = int(pid_file.read_text())
     time.sleep(0.5)  # it hangs in a run
     caller.send_signal(number)
     out, err = caller.communicate(timeout=20)
-    assert wait_for(lambda: not alive(pid))
+    wait_until(lambda: not is_running(pid))
     assert "RECORD" not in out
     if number == signal.SIGINT:
         assert err.rstrip().endswith("KeyboardInterrupt")
-
-
-def wait_for(what: Any, seconds: float = 30.0) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := what():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("waited in vain")
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_worker_module_is_there() -> None:

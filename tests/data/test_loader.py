@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from paddle_mobileseg.data import transforms as T
 from paddle_mobileseg.data import workers
 from paddle_mobileseg.data.datasets import Dataset
 from paddle_mobileseg.data.loader import Cursor, draw_sample, eval_samples, train_batches
+from tests.processes import children, is_running, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="child processes are counted through /proc")
 TRAIN = [T.ResizeStepScaling(0.5, 2.0, 0.25), T.RandomPaddingCrop([24, 16]), T.RandomHorizontalFlip(), T.Normalize()]
@@ -42,12 +42,6 @@ def root(tmp_path: Path) -> Path:
 def make(root: Path, mode: str = "train", transforms: list | None = None) -> Dataset:
     steps = (TRAIN if mode == "train" else [T.Normalize()]) if transforms is None else transforms
     return Dataset(mode, str(root), steps, 7)
-
-
-def children() -> set[int]:
-    """Process ids of this process's children."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
 
 
 def assert_same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> None:
@@ -217,7 +211,7 @@ def test_workers_end_with_their_parent(root: Path) -> None:
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         parent.kill()
     assert len(pids) == 2
-    wait_for(lambda: not any(is_running(pid) for pid in pids))
+    wait_until(lambda: not any(is_running(pid) for pid in pids))
 
 
 def test_ctrl_c_stops_a_script_with_its_workers(root: Path) -> None:
@@ -244,21 +238,6 @@ def test_a_script_from_standard_input_can_use_workers(root: Path) -> None:
         f"print(len(list(eval_samples(Dataset('val', {str(root)!r}, [], 7), 2))))\n"
     )
     assert subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True).stdout.strip() == "7"
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait_for(condition: Any, seconds: float = 30) -> None:
-    for _ in range(int(seconds * 20)):
-        if condition():
-            return
-        time.sleep(0.05)
-    pytest.fail(f"not within {seconds} s")
 
 
 def test_what_cannot_be_sent_to_workers_is_refused(root: Path) -> None:

@@ -27,6 +27,7 @@ from paddle_mobileseg.engine.resuming import TrainingCompleteError
 from paddle_mobileseg.engine.state import seed_iteration
 from paddle_mobileseg.engine.step import loss_parts
 from paddle_mobileseg.engine.trainer import Step
+from tests.processes import children
 
 
 def test_what_a_training_writes(trained: Path) -> None:
@@ -138,7 +139,7 @@ def test_a_stop_cuts_an_evaluation_short(
     assert load_checkpoint(tmp_path / "iter_2").metrics is None
     assert not (tmp_path / "best_model").exists()
     assert "evaluation at iteration 2 left out" in capsys.readouterr().err
-    assert not children(os.getpid())
+    assert not children()
 
 
 @pytest.mark.parametrize("at", [2, 4])
@@ -172,12 +173,6 @@ def test_an_evaluation_cut_short_is_made_when_training_goes_on(
     assert os.readlink(tmp_path / "whole" / "best_model") == os.readlink(tmp_path / "parts" / "best_model")
     with pytest.raises(TrainingCompleteError, match="nothing is left to train"):
         Trainer(cfg, options)
-
-
-def children(process: int) -> set[int]:
-    """Process ids of a process's children."""
-    tasks = Path(f"/proc/{process}/task").glob("*/children")
-    return {int(pid) for task in tasks for pid in task.read_text().split()}
 
 
 @pytest.mark.parametrize(("presses", "ends"), [(1, "after iteration 2 of 4"), (2, "at once, in or after iteration 2")])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 
 from paddle_mobileseg.runtime.arm_runner import VARIABLE, ArmRunner, available, split_command
+from tests.processes import is_running, wait_until
 
 Runner = Callable[[str], str]
 X = np.random.default_rng(0).normal(size=(1, 3, 4, 6)).astype(np.float32)
@@ -148,16 +147,7 @@ child.wait()
     with pytest.raises(TimeoutError, match=r"was not done after 3 s and was stopped"):
         ArmRunner([network], 1, runner(code), timeout_s=3).run(X)
     pid = int(said.read_text())
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return
-            os.kill(pid, 0)
-        except (ProcessLookupError, FileNotFoundError):
-            return
-        time.sleep(0.02)
-    pytest.fail("what the program started still runs")
+    wait_until(lambda: not is_running(pid))  # what the program started
 
 
 @pytest.mark.parametrize(

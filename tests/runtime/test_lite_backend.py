@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import pytest
 from paddle_mobileseg.runtime import Session, lite_environment, load_bundle
 from paddle_mobileseg.runtime.bundle import describe_files, write_manifest
 from paddle_mobileseg.runtime.lite_backend import LiteBackend
+from tests.processes import is_running, wait_until
 
 WORKER = Path(lite_environment.__file__).with_name("lite_worker.py")
 
@@ -39,21 +39,6 @@ def example(lite_files: Path) -> Callable[[str], tuple[Path, np.ndarray, np.ndar
 
 def child_of(backend: LiteBackend) -> int:
     return backend._child._process.pid
-
-
-def is_there(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 20
-    while is_there(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not is_there(pid)
 
 
 @pytest.mark.parametrize("name", ["logits", "open"])
@@ -201,7 +186,7 @@ def test_process_killed_between_runs(example: Any) -> None:
     backend = LiteBackend([path], 1)
     backend.run(x)
     os.kill(child_of(backend), signal.SIGKILL)
-    wait_until_gone(child_of(backend))
+    wait_until(lambda: not is_running(child_of(backend)))
     with pytest.raises(ChildProcessError, match="died of SIGKILL"):
         backend.run(x)
     with pytest.raises(ChildProcessError, match=r"(?s)died of SIGKILL.*gone; open the bundle again"):
@@ -225,7 +210,7 @@ def test_run_that_takes_too_long(example: Any) -> None:
     os.kill(child_of(backend), signal.SIGSTOP)
     with pytest.raises(TimeoutError, match=r"no answer within 0\.2 s"):
         backend.run(x)
-    assert not is_there(child_of(backend))
+    assert not is_running(child_of(backend))
     with pytest.raises(ChildProcessError, match="open the bundle again"):
         backend.run(x)
 
@@ -234,7 +219,7 @@ def test_closed(example: Any) -> None:
     path, x, _ = example("logits")
     backend = LiteBackend([path], 1)
     backend.close()
-    assert not is_there(child_of(backend))
+    assert not is_running(child_of(backend))
     with pytest.raises(ChildProcessError, match="closed"):
         backend.run(x)
     backend.close()
@@ -248,7 +233,7 @@ def test_process_ends_with_the_object(example: Any) -> None:
     descriptors = len(os.listdir("/proc/self/fd"))
     del backend
     gc.collect()
-    assert not is_there(pid)
+    assert not is_running(pid)
     assert len(os.listdir("/proc/self/fd")) < descriptors
 
 
@@ -279,7 +264,7 @@ def test_process_ends_when_its_parent_is_killed(example: Any) -> None:
     code = "print(backend._child._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     done = in_another_process(code, example("logits")[0])
     assert done.returncode == -signal.SIGKILL
-    wait_until_gone(int(done.stdout))
+    wait_until(lambda: not is_running(int(done.stdout)))
 
 
 def test_a_fork_neither_runs_nor_ends_the_network(example: Any) -> None:

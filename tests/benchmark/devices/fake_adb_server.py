@@ -103,7 +103,7 @@ class FakeAdbServer:
         self._server.shutdown()
         self._server.server_close()
         for phone in self.phones:
-            phone.end_programs()
+            phone.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property

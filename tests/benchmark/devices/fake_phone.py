@@ -67,6 +67,7 @@ class FakePhone:
         self._environment = {"PATH": str(folder / "bin"), "HOME": "/", **(environment or {})}
         self._processes: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
+        self._closed = False
         self._make_files()
         self._make_programs(shell)
 
@@ -131,16 +132,19 @@ class FakePhone:
                 self.starting -= 1
                 if not self.starting:
                     self.set_property("sys.boot_completed", "1")
-        process = subprocess.Popen(
-            [str(self.folder / "bin" / "sh"), "-c", _PHONE_PATH.sub(lambda _: str(self.folder), line)],
-            cwd=self.folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if merged else subprocess.PIPE,
-            start_new_session=True,
-        )
-        self._processes.append(process)
+        with self._lock:
+            if self._closed:
+                return b"", b"", -1
+            process = subprocess.Popen(
+                [str(self.folder / "bin" / "sh"), "-c", _PHONE_PATH.sub(lambda _: str(self.folder), line)],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._processes.append(process)
         if not ready(process):
             return b"", b"", -1
         out, err = process.communicate()
@@ -163,10 +167,17 @@ class FakePhone:
         return sum(process.poll() is None for process in self._processes)
 
     def end_programs(self) -> None:
-        """Kill all that runs."""
+        """Kill all that runs, and wait for it: who started it may have gone with its connection."""
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def close(self) -> None:
+        """End all programs for good."""
+        with self._lock:
+            self._closed = True
+        self.end_programs()
 
     def _make_files(self) -> None:
         self.path(ROOT).mkdir(parents=True)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from paddle_mobileseg.benchmark.devices.board import parse_section, parse_state
 from paddle_mobileseg.benchmark.devices.ssh import SshDevice
 from paddle_mobileseg.benchmark.devices.ssh_errors import failure, without_hosts
 from tests.benchmark.devices.sshd import LocalSshd, running
+from tests.processes import wait_until
 
 LONG = f"98765.{os.getpid()}"  # seconds; told apart from what other tests run
 ODD_NAMES = ["a b", "it's", '"q"', "$(touch x)", "`touch x`", "two\nlines", "-rf", "a;touch x", "*", "back\\slash", "ü"]
@@ -395,13 +396,6 @@ def test_a_killed_computer_leaves_no_connection_and_no_program(server: LocalSshd
     assert device.run(["true"], 10).returncode == 0
     device.cleanup()
     shutil.rmtree(private)
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_folder_that_a_restart_removed(device: SshDevice, tmp_path: Path) -> None:
