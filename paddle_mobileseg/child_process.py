@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 _LAST_LINES = 8
 
@@ -50,6 +51,13 @@ def run_to_end(
         how = how_it_ended(process.returncode)
         raise ChildProcessError(f"{name} {how}. Its last words:\n  " + last_words(out + err))
     return out
+
+
+def importing_environment(**more: str) -> dict[str, str]:
+    """This process's environment for a Python that can import this package, wherever it lies, and ``more``."""
+    package = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **more}
 
 
 def how_it_ended(status: int) -> str:

@@ -16,7 +16,7 @@ from paddle_mobileseg import machine
 from paddle_mobileseg.runtime.bundle import Bundle
 from paddle_mobileseg.runtime.session import files_key
 
-# What records call the files that a manifest keeps under a backend's name.
+# What records, and exports, call the files that a manifest keeps under a backend's name.
 FORMATS = {
     "paddle": "paddle",
     "paddle-legacy": "paddle-legacy",

@@ -65,7 +65,7 @@ def label(record: Record) -> str:
     parts = [
         network(record),
         backend["requested"],
-        None if threads is None else f"{threads} thread" + "s" * (threads > 1),
+        None if threads is None else threads_text(threads),
         None if shape is None else size(shape),
         model["output_op"],
         precision,
@@ -87,6 +87,18 @@ def size(shape: Sequence[int]) -> str:
     """Width x height of an input, which may be NCHW or NHWC."""
     height, width = shape[1:3] if shape[3] == 3 and shape[1] != 3 else shape[2:]
     return f"{width}x{height}"
+
+
+def threads_text(count: int) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{count} thread{'' if count == 1 else 's'}"
+
+
+def figure(summary: dict[str, Any] | None) -> tuple[str, float] | None:
+    """The number to go by in a record's summary of times: ``median``, or ``mean`` or ``min`` where a source has no
+    better one, and its milliseconds; ``None`` where it has none of them."""
+    names = ("median", "mean", "min")
+    return next(((name, summary[name]) for name in names if summary[name] is not None), None) if summary else None
 
 
 def file_bytes(record: Record) -> int | None:

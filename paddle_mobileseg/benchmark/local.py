@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from paddle_mobileseg.benchmark import describe, record, state
+from paddle_mobileseg.benchmark import describe, identity, record, state
 from paddle_mobileseg.benchmark.plan import Plan
 from paddle_mobileseg.benchmark.protocol import Protocol
 from paddle_mobileseg.benchmark.record import Record
@@ -185,7 +185,7 @@ class _Thermometer:
 
 
 def _name(plan: Plan) -> str:
-    return f"{plan.bundle.name} on {plan.backend}, {plan.threads} thread{'s' if plan.threads != 1 else ''}"
+    return f"{plan.bundle.name} on {plan.backend}, {identity.threads_text(plan.threads)}"
 
 
 def _record(each: _Measurement, protocol: Protocol, command: str | None, group: str | None) -> Record:

@@ -247,7 +247,7 @@ def _column_name(column: tuple[str, int], records: Sequence[Record]) -> str:
     backend, threads = column
     if len({_column(record)[1] for record in records}) == 1 or threads == 0:
         return backend
-    return f"{backend}, {threads} thread" + "s" * (threads > 1)
+    return f"{backend}, {identity.threads_text(threads)}"
 
 
 def _backends(records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -173,12 +173,12 @@ def check_parity(session: Session, sleep: Callable[[float], object] = time.sleep
     pairs, pixels, equal, late, patient = bundle.golden(), 0, 0, False, True
     for x, expected in pairs:
         output = np.asarray(session.run_tensor(x))
-        found = _equal_labels(output, expected)
+        found = equal_labels(output, expected)
         waited = 0.0
         while patient and found < least * output_labels(expected).size and waited < _LATE_S:
             sleep(0.05)
             waited += 0.05
-            again = _equal_labels(output, expected)
+            again = equal_labels(output, expected)
             late, found = late or again > found, max(found, again)
         patient = patient and (late or waited == 0)  # what is wrong and stays wrong need not be waited for again
         equal += found
@@ -193,7 +193,7 @@ def check_parity(session: Session, sleep: Callable[[float], object] = time.sleep
     return Parity(section, late)
 
 
-def _equal_labels(output: np.ndarray, expected: np.ndarray) -> int:
+def equal_labels(output: np.ndarray, expected: np.ndarray) -> int:
     """Pixels; those of another shape are all wrong."""
     if output.shape != expected.shape:
         return 0

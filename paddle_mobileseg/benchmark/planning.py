@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from paddle_mobileseg import networks
+from paddle_mobileseg.benchmark.describe import FORMATS
 from paddle_mobileseg.benchmark.devices import open_device
 from paddle_mobileseg.benchmark.pipeline import load_frames
 from paddle_mobileseg.benchmark.plan import LOCAL, Plan
@@ -24,14 +25,6 @@ from paddle_mobileseg.runtime.session import files_key
 
 ALL = "all"
 _ON_DEVICES = ("lite-arm", "lite")  # Paddle Lite's files for ARM, and for a device with an x86 processor
-# What an export is to write for a backend to have its files.
-_FORMATS = {
-    "paddle": "paddle",
-    "paddle-legacy": "paddle-legacy",
-    "onnxruntime": "onnx",
-    "lite": "lite-x86",
-    "lite-arm": "lite-arm",
-}
 # Share of equal labels: with random weights, two classes are nearly equal on many pixels, and rounding decides.
 _TOLERANCE = "0.99"
 _LAST_WORK_S = 10.0  # for an export that is interrupted to remove what it wrote
@@ -186,7 +179,7 @@ def export_networks(
 def _formats(backends: Sequence[str] | None, device: str) -> list[str]:
     """Of files that the backends run; a backend of TensorRT runs those of another one."""
     names = backends or (available_backends() if device == LOCAL else _ON_DEVICES[:1])
-    return list(dict.fromkeys(_FORMATS[files_key(name)] for name in names))
+    return list(dict.fromkeys(FORMATS[files_key(name)] for name in names))
 
 
 def _is_there(target: Path, words: Sequence[str]) -> bool:

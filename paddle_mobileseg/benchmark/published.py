@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from paddle_mobileseg.benchmark import identity
 from paddle_mobileseg.benchmark import record as records_format
 from paddle_mobileseg.benchmark.record import Record
 from paddle_mobileseg.weights import catalog
@@ -46,10 +47,7 @@ def accuracy(network: str, num_classes: int | None) -> dict[str, Any] | None:
 
 def figure(record: Record, what: str = "network") -> tuple[str, float] | None:
     """The number that a published record has: which statistic (``"min"`` or ``"mean"``), and its milliseconds."""
-    summary = (record["timing"] or {}).get(what)
-    if summary is None:
-        return None
-    return next(((name, summary[name]) for name in ("median", "mean", "min") if summary[name] is not None), None)
+    return identity.figure((record["timing"] or {}).get(what))
 
 
 def conditions(record: Record) -> str:
@@ -60,7 +58,7 @@ def conditions(record: Record) -> str:
     parts = [f"{device['name']}{soc}", str(record["backend"]["actual"])]
     parts.append("size not said" if shape is None else f"{shape[3]}x{shape[2]}")
     if device["gpu"] is None:
-        parts.append("threads not said" if threads is None else f"{threads} thread" + "s" * (threads > 1))
+        parts.append("threads not said" if threads is None else identity.threads_text(threads))
     parts.append(model["precision"] or "precision not said")
     parts.append("output not said" if output is None else f"with {output}")
     return ", ".join(parts if found is None else [*parts, found[0]])

@@ -29,6 +29,7 @@ __all__ = [
     "STAGES",
     "Record",
     "empty",
+    "fail",
     "identify",
     "read",
     "read_folder",
@@ -111,6 +112,14 @@ def summarize(times_ms: Sequence[float]) -> dict[str, Any]:
         "std": float(times.std()),
         "raw": times.tolist(),
     }
+
+
+def fail(record: Record, kind: str, stage: str | None, message: str) -> Record:
+    """Make a record that of a failure: it has no times."""
+    record["status"], record["timing"] = "failed", None
+    record["validity"] = {"valid": False, "reasons": []}
+    record["error"] = {"kind": kind, "stage": stage, "message": message}
+    return record
 
 
 def identify(record: Record) -> Record:

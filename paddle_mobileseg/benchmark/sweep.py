@@ -186,17 +186,14 @@ def _failure(failed: Failed, sweep: Sweep) -> Record:
     made["device"] = describe.local_device()
     made["command"] = without_address(sweep.command)
     made["model"]["network"] = failed.network
-    made["error"] = {"kind": "ExportError", "stage": "export", "message": failed.message}
-    return made
+    return record.fail(made, "ExportError", "export", failed.message)
 
 
 def _write(made: Record, folder: Path, say: Say) -> Record:
     try:
         path = record.write(folder, made)
     except ValueError as error:  # numbers that cannot be: what was measured is no result, but that it was, is
-        made |= {"status": "failed", "timing": None, "validity": {"valid": False, "reasons": []}}
-        made["error"] = {"kind": "bad_record", "stage": "record", "message": str(error)}
-        path = record.write(folder, made)
+        path = record.write(folder, record.fail(made, "bad_record", "record", str(error)))
     say(f"{path.name}: {line(made)}")
     if made["operators"]:
         say(write_profile(made["operators"], folder, path.stem))
@@ -214,7 +211,7 @@ def line(made: Record) -> str:
 
 
 def _threads(count: int | None) -> str:
-    return "threads unknown" if count is None else f"{count} thread{'' if count == 1 else 's'}"
+    return "threads unknown" if count is None else identity.threads_text(count)
 
 
 def table(records: Sequence[Record]) -> str:

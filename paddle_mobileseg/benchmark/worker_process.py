@@ -10,11 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-import paddle_mobileseg
-from paddle_mobileseg.child_process import how_it_ended, last_words
+from paddle_mobileseg.child_process import how_it_ended, importing_environment, last_words
 
 _LAST_BYTES = 8192
 
@@ -45,8 +43,6 @@ class WorkerProcess:
     def __init__(self, module: str, threads: int) -> None:
         self._stage: str | None = "start"
         self._unread = bytearray()
-        project = str(Path(paddle_mobileseg.__file__).parents[1])
-        path = os.pathsep.join([project, *filter(None, [os.environ.get("PYTHONPATH")])])
         # Not a pipe: one that nobody reads would stop the process.
         self._words = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
@@ -55,7 +51,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=self._words,
             bufsize=0,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path},
+            env=importing_environment(OMP_NUM_THREADS=str(threads)),
         )
 
     @property

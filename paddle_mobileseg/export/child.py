@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 
-from paddle_mobileseg.child_process import how_it_ended, last_words
+from paddle_mobileseg.child_process import run_to_end
 
 
 class ConversionError(ValueError):
@@ -27,22 +26,12 @@ def run(command: Sequence[str], timeout_s: float, what: str, environment: Mappin
             not be started; with the last lines that it wrote.
     """
     try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-        )
-    except subprocess.TimeoutExpired as error:
+        return run_to_end(command, timeout_s, what, environment)
+    except TimeoutError as error:
         raise ConversionError(
             f"{what} was stopped after {timeout_s:g} s; allow more time, or export without it"
         ) from error
+    except ChildProcessError as error:
+        raise ConversionError(str(error)) from error
     except OSError as error:
         raise ConversionError(f"{what} could not start {command[0]}: {error.strerror or error}") from error
-    if done.returncode == 0:
-        return done.stdout
-    how = how_it_ended(done.returncode)
-    raise ConversionError(f"{what} {how}. Its last words:\n  " + last_words(done.stdout + done.stderr))

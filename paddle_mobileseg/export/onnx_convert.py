@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import sys
 from pathlib import Path
 
-import paddle_mobileseg
+from paddle_mobileseg.child_process import importing_environment
 from paddle_mobileseg.export import child
 from paddle_mobileseg.export.child import ConversionError
 
@@ -52,8 +51,6 @@ def convert(
     for path in (graph, weights):
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; write the static graph first")
-    package_root = str(Path(paddle_mobileseg.__file__).resolve().parents[1])
-    search_path = os.pathsep.join(p for p in (package_root, os.environ.get("PYTHONPATH")) if p)
     unfinished = target.with_name(f".{target.name}.part")
     command = [sys.executable, "-W", "ignore", "-m", "paddle_mobileseg.export.onnx_child"]
     try:
@@ -61,7 +58,7 @@ def convert(
             [*command, str(graph), str(weights), str(unfinished), str(opset)],
             timeout_s,
             f"conversion of {graph.name} to ONNX",
-            {**os.environ, "PYTHONPATH": search_path},
+            importing_environment(),
         )
         unfinished.replace(target)
     finally:

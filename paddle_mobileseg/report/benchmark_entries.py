@@ -46,7 +46,7 @@ class Entry:
     @property
     def network(self) -> str:
         """Name of the network, or else of the bundle."""
-        return self.record["model"]["network"] or self.record["model"]["bundle"] or "unknown network"
+        return identity.network(self.record)
 
     @property
     def backend(self) -> str:
@@ -81,7 +81,7 @@ class Entry:
         power = backend["power_mode"]
         parts = (
             self.backend,
-            None if threads is None else f"{threads} thread{'' if threads == 1 else 's'}",
+            None if threads is None else identity.threads_text(threads),
             None if power is None else f"power {power}",
             model["precision"],
             None if shape is None else identity.size(shape),
@@ -96,7 +96,7 @@ class Entry:
         shape, precision, output = model["input_shape"], model["precision"], model["output_op"]
         parts = (
             self.backend,
-            "threads not recorded" if threads is None else f"{threads} thread{'' if threads == 1 else 's'}",
+            "threads not recorded" if threads is None else identity.threads_text(threads),
             "size not recorded" if shape is None else identity.size(shape),
             None if precision == "fp32" else precision or "precision not recorded",
             None if output == "argmax" else output or "output not recorded",
@@ -121,13 +121,13 @@ class Entry:
 
     def statistic(self, part: str) -> str | None:
         """Which statistic :meth:`ms` gives: ``median``, or ``mean`` or ``min`` where a source has no better one."""
-        found = self.summary(part) or {}
-        return next((name for name in ("median", "mean", "min") if found.get(name) is not None), None)
+        found = identity.figure(self.summary(part))
+        return None if found is None else found[0]
 
     def ms(self, part: str) -> float | None:
         """The time of ``network``, ``frame`` or a stage, of which :meth:`statistic` says what it is."""
-        name = self.statistic(part)
-        return None if name is None else (self.summary(part) or {})[name]
+        found = identity.figure(self.summary(part))
+        return None if found is None else found[1]
 
     @property
     def latency_ms(self) -> float | None:
@@ -143,8 +143,8 @@ class Entry:
     @property
     def file_mb(self) -> float | None:
         """All files that the backend needs, in 1,000,000 bytes; ``None`` where one is not known."""
-        sizes = [file["bytes"] for file in self.record["model"]["files"]]
-        return None if not sizes or None in sizes else sum(sizes) / 1e6
+        size = identity.file_bytes(self.record)
+        return None if size is None else size / 1e6
 
     @property
     def peak_mb(self) -> float | None:

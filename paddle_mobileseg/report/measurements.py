@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from paddle_mobileseg.benchmark import identity
 from paddle_mobileseg.report.benchmark_entries import Entry
 from paddle_mobileseg.report.reading import RunFiles, number
 
@@ -47,7 +48,7 @@ def latency_card(entries: list[Entry]) -> tuple[str | None, str]:
         return None, ""
     best = usable[0]
     count = best["threads"]
-    threads = "threads not recorded" if count is None else f"{count} thread{'' if count == 1 else 's'}"
+    threads = "threads not recorded" if count is None else identity.threads_text(count)
     statistic = [] if best["statistic"] == "median" else [best["statistic"]]
     return f"{best['ms']:.1f}", ", ".join([best["backend"], threads, best["size"], best["device"], *statistic])
 
@@ -69,8 +70,7 @@ def size_text(shape: Any) -> str:
     """``640×480`` (width × height) of [N, C, H, W] or, of bytes, [N, H, W, 3]; with the batch if it is not 1."""
     if not isinstance(shape, list) or len(shape) != 4:
         return "unknown size"
-    height, width = shape[1:3] if shape[3] == 3 else shape[2:]
-    return f"{width}×{height}" + (f", batch {shape[0]}" if shape[0] != 1 else "")
+    return identity.size(shape).replace("x", "×") + (f", batch {shape[0]}" if shape[0] != 1 else "")
 
 
 def machines(run: RunFiles, entries: list[Entry]) -> list[dict[str, Any]]:

@@ -106,11 +106,13 @@ class _Session:
                 lost.append(str(error))
                 if self._gone or len(lost) > MOST_RETRIES or not self._is_back(str(error)):
                     text = f"given up after {len(lost)} lost connections; the last: {error}"
-                    return self._failed(made, "DeviceLost", job.stage, text)
+                    return records.fail(made, "DeviceLost", job.stage, text)
             except (OSError, ValueError, KeyError) as error:
                 kind = type(error).__name__
                 text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-                return self._failed(made, kind, job.stage, text + (f" (after {len(lost)} retries)" if lost else ""))
+                return records.fail(
+                    made, kind, job.stage, (text or kind) + (f" (after {len(lost)} retries)" if lost else "")
+                )
 
     def _is_back(self, why: str) -> bool:
         self.say(
@@ -137,13 +139,6 @@ class _Session:
             "options": {"runner": self.programs.timed.name},
         }
         made["protocol"] |= self.protocol.section()
-        return made
-
-    @staticmethod
-    def _failed(made: Record, kind: str, stage: str, message: str) -> Record:
-        made["status"], made["timing"] = "failed", None
-        made["validity"] = {"valid": False, "reasons": []}
-        made["error"] = {"kind": kind, "stage": stage, "message": message or kind}
         return made
 
     def state(self) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from paddle_mobileseg.benchmark.pipeline import TOLERANCE, equal_labels
 from paddle_mobileseg.benchmark.plan import Plan
 from paddle_mobileseg.data.input_files import find_images
 from paddle_mobileseg.data.reading import read_image
@@ -18,7 +19,6 @@ from paddle_mobileseg.runtime.lite_backend import read_head
 from paddle_mobileseg.runtime.session import output_labels
 
 TARGETS = {"lite-arm": "arm", "lite": "x86"}  # backends that a device runs, and the processor of their files
-TOLERANCE = 0.999  # least share of equal labels, as of an export
 _MOST_IMAGES = 8  # each is a process of its own on the device
 
 
@@ -126,11 +126,9 @@ class Agreement:
 
     def add(self, expected: np.ndarray, found: np.ndarray) -> None:
         """Count one input; outputs of another shape have no equal label."""
-        wanted = output_labels(expected)
         self.inputs += 1
-        self.pixels += wanted.size
-        if expected.shape == found.shape:
-            self.equal += int((wanted == output_labels(found)).sum())
+        self.pixels += output_labels(expected).size
+        self.equal += equal_labels(found, expected)
 
     @property
     def share(self) -> float:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from paddle_mobileseg.benchmark import describe, importers
+from paddle_mobileseg.benchmark import describe, identity, importers
 from paddle_mobileseg.benchmark.devices.base import Completed, Device, DeviceError, abi_of
 from paddle_mobileseg.benchmark.devices.remote_inputs import (
     Agreement,
@@ -92,7 +92,7 @@ class Job:
         with tempfile.TemporaryDirectory(prefix="mobileseg-") as folder:
             self._local = Path(folder)
             self.stage = "push"
-            threads = f"{plan.threads} thread{'' if plan.threads == 1 else 's'}"
+            threads = identity.threads_text(plan.threads)
             self._session.say(f"{work.bundle.folder.name}, {threads}: copying to {self._device.label}")
             self._model = self._push(work)
             self._words = self._placed(plan)

@@ -158,11 +158,7 @@ def fault_in(lines: Sequence[str]) -> str:
 
 def failed(made: Record, message: str) -> Record:
     """Make a record one of a failure."""
-    made["status"] = "failed"
-    made["validity"] = {"valid": False, "reasons": []}
-    made["timing"] = None
-    made["error"] = {"kind": "NoTimes", "stage": "measure", "message": message}
-    return made
+    return record.fail(made, "NoTimes", "measure", message)
 
 
 def usable(made: Record) -> Record:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import paddle_mobileseg
 from paddle_mobileseg.benchmark.profiling.events import Operators, Profile
-from paddle_mobileseg.child_process import run_to_end
+from paddle_mobileseg.child_process import importing_environment, run_to_end
 from paddle_mobileseg.runtime.bundle import Bundle, load_bundle
 from paddle_mobileseg.runtime.session import files_key
 
@@ -98,15 +96,10 @@ def _in_child(bundle: Bundle, asked: list[str], threads: int, timeout_s: float) 
         answer = Path(folder) / "profile.json"
         words = [str(bundle.folder.absolute()), *asked, str(answer)]
         command = [sys.executable, "-m", "paddle_mobileseg.benchmark.profiling.child", *words]
-        run_to_end(command, timeout_s, f"profiling {bundle.folder} with {asked[0]}", _environment(threads, folder))
+        # ONNX Runtime's own files go to the temporary folder too.
+        environment = importing_environment(OMP_NUM_THREADS=str(threads), TMPDIR=folder)
+        run_to_end(command, timeout_s, f"profiling {bundle.folder} with {asked[0]}", environment)
         content: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if "error" in content:
         raise ERRORS[content["error"]](content["message"])
     return Profile.from_json(content)
-
-
-def _environment(threads: int, folder: str) -> dict[str, str]:
-    """Of the child: this package can be imported, wherever it lies; ONNX Runtime's own files go to ``folder`` too."""
-    package = str(Path(paddle_mobileseg.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads), "TMPDIR": folder}
