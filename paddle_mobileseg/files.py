@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PREVIOUS = "previous"
 _HOLDER = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # what mkdtemp makes of the prefix below
 
@@ -26,7 +28,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
 
     Raises:
         IsADirectoryError: the block wrote a file, and the target is a folder.
-        OSError: the folder cannot be made or written; the message names it.
+        OSError: the folder cannot be made or written, or the disk is full; the message names what was to be written.
     """
     target = Path(target)
     try:
@@ -47,6 +49,10 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
             os.rename(target, holder / _PREVIOUS)
         os.replace(temporary, target)
         sync(target.parent)
+    except OSError as error:
+        if error.errno in DISK_FULL and error.filename is None:  # writing, as opposed to opening, does not say where
+            error.filename = str(target)
+        raise
     finally:
         _dissolve(holder, target)
 

@@ -41,6 +41,17 @@ def test_whatever_stops_the_replacement_the_old_folder_stays(
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match=r"No space left on device: '.*/page\.html'$"),
+        atomic_path(tmp_path / "page.html"),
+        open("/dev/full", "w") as full,
+    ):
+        full.write("x")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_recovery_after_a_kill(tmp_path: Path) -> None:
     fill(tmp_path / ".iter_3.abcdefgh" / "iter_3", "half")
     fill(tmp_path / ".iter_4.1234_678" / "previous", "old")

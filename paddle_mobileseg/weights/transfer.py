@@ -6,7 +6,6 @@ so that only the rest of the same file is asked for.
 
 from __future__ import annotations
 
-import errno
 import http.client
 import json
 import logging
@@ -22,7 +21,7 @@ from typing import IO, Any
 from urllib.parse import urlparse
 
 from paddle_mobileseg import __version__
-from paddle_mobileseg.files import write_json
+from paddle_mobileseg.files import DISK_FULL, write_json
 from paddle_mobileseg.progress import progress
 
 TIMEOUT_S = 30.0  # without a byte
@@ -32,7 +31,6 @@ MAX_BYTES = 1 << 30
 _LOGGER = logging.getLogger("paddle_mobileseg")
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _WORTH_RETRYING = (408, 416, 425, 429)  # and 500 and above
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PIECE, _MIB = 1 << 16, 1 << 20
 
 
@@ -92,7 +90,7 @@ def _worth_retrying(error: Exception) -> bool:
         return error.code in _WORTH_RETRYING or error.code >= 500
     if isinstance(error, urllib.error.URLError):  # no connection came about
         return False
-    return not (isinstance(error, OSError) and error.errno in _DISK_FULL)
+    return not (isinstance(error, OSError) and error.errno in DISK_FULL)
 
 
 def _reason(error: Exception) -> str:
