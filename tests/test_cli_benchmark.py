@@ -14,6 +14,7 @@ from paddle_mobileseg.benchmark import importers, planning, record, sweep
 from paddle_mobileseg.benchmark.record import Record
 from paddle_mobileseg.cli import benchmark
 from paddle_mobileseg.runtime.bundle import load_bundle, write_manifest
+from tests.benchmark.made_records import invalid, made
 from tests.handmade import write_bundle
 
 Run = Callable[..., tuple[int, str, str]]
@@ -142,7 +143,25 @@ def test_a_network_without_a_bundle_is_a_record_too(tmp_path: Path) -> None:
         (["--bundle", "BUNDLE", "--repeats", "0"], "min_runs is 0"),
         (["--bundle", "BUNDLE", "--backend_options", "fast"], "--backend_options has 'fast'; expected KEY=VALUE"),
         (["--bundle", "BUNDLE", "--device", "usb"], "unknown device 'usb'"),
-        (["--bundle", "BUNDLE", "--threads", "2", "0"], "--threads is 2 0; expected whole numbers of at least 1"),
+        (["--bundle", "BUNDLE", "--threads", "2", "0"], "--threads is 2 0; expected whole numbers from 1 to 256"),
+        (["--bundle", "BUNDLE", "--threads", "257"], "--threads is 257; expected whole numbers from 1 to 256"),
+        (["--bundle", "BUNDLE", "--threads", "2", "--affinity", "0"], "threads that wait for each other"),
+        (["--bundle", "BUNDLE", "--affinity", "-1"], "--affinity is -1; expected numbers of cores, from 0"),
+        (
+            ["--bundle", "BUNDLE", "--backend_options", "onednn=[1"],
+            "--backend_options has 'onednn=[1'; '[1' is no value",
+        ),
+        (["--bundle", "BUNDLE", "--backend_options", "a=2026-01-01"], "what looks like a date needs quotes"),
+        (["--bundle", "BUNDLE", "--backend_options", "a=.nan"], "expected a text, a number, true, false"),
+        (["--bundle", "BUNDLE", "--backend_options", "fast=1"], "backend 'onnxruntime' has no option 'fast'; it has"),
+        (["--bundle", "BUNDLE", "--output_op", "vim"], "--output_op is for --networks"),
+        (["--bundle", "BUNDLE", "--runner", "nowhere"], "--runner is for devices"),
+        (["--bundle", "BUNDLE", "--cooldown_s", "1e12"], "cooldown_s is 1e+12; expected at most 86400 seconds"),
+        (["--bundle", "BUNDLE", "--device", "adb", "--power_mode", "hgih"], "--power_mode is 'hgih'; expected one of"),
+        (
+            ["--bundle", "BUNDLE", "--device", "adb", "--backend_options", "x=1"],
+            "--backend_options is for this machine",
+        ),
         (["--bundle", "BUNDLE", "--affinity", "0", "4096"], "--affinity is 0 4096; expected some of the cores"),
         (["--bundle", "BUNDLE", "--frame_size", "640", "0"], "--frame_size is 640 0; expected width and height"),
         (["--bundle", "BUNDLE", "--frame_size", "99999", "9"], "--frame_size is 99999 9; expected width and height"),
@@ -225,6 +244,74 @@ def test_ctrl_c_says_how_to_go_on(run: Run, bundle: Path, tmp_path: Path, monkey
     assert (status, len(records(tmp_path / "records"))) == (130, 1)
     expected = f"1 new record in {tmp_path / 'records'}; the same command with --resume measures what is left"
     assert err == f"interrupted: {expected}\n"
+
+
+def test_a_result_takes_the_place_of_no_record(run: Run, tmp_path: Path) -> None:
+    paths = [record.write(tmp_path, made(network, 10.0)) for network in ("a", "b")]
+    before = paths[1].read_bytes()
+    for words in (
+        ("compare", *paths, "--json", paths[1]),
+        ("choose", "--records", *paths, "--what", "network", "--json", paths[1]),
+        ("report", *paths, "--output", paths[1]),
+    ):
+        status, _, err = run(*words)
+        assert (status, err) == (
+            1,
+            f"error: {paths[1]} is a benchmark record, which is never overwritten; choose another file\n",
+        )
+    assert paths[1].read_bytes() == before
+
+
+def test_options_that_would_do_nothing(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [record.write(tmp_path, made(network, 10.0)) for network in ("a", "b")]
+    status, _, err = run("compare", *paths, "--max_ratio", "1.2")
+    assert (status, err[:34]) == (1, "error: --max_ratio is for --baseli")
+    with pytest.raises(SystemExit):
+        run("choose", "--records", tmp_path, "--classes", ",")
+    assert "got ','; expected names with commas between, such as person,road" in capsys.readouterr().err
+
+
+def test_names_that_are_no_text(run: Run, bundle: Path, tmp_path: Path) -> None:
+    """Of files, as Linux allows them."""
+    folder = f"{tmp_path}/records\udcff"
+    assert run("benchmark", "--bundle", bundle, *QUICK, "--no_samples", "--output", folder)[0] == 0
+    (made,) = records(Path(folder))
+    assert made["status"] in ("ok", "invalid") and made["command"].endswith("records\\udcff'")
+
+
+def test_what_cannot_be_a_record_is_a_record_of_that(tmp_path: Path) -> None:
+    measured = made("a", 10.0)
+    measured["input"]["classes_present"] = [8, 8]
+    said: list[str] = []
+    sweep._write(measured, tmp_path, said.append)
+    (kept,) = records(tmp_path)
+    assert (kept["status"], kept["model"]["network"], kept["timing"]) == ("failed", "a", None)
+    assert kept["error"]["kind"] == "bad_record" and "classes_present: got 8" in kept["error"]["message"]
+    assert kept["device"] == measured["device"] and kept["input"]["classes_present"] is None
+    assert said[0].startswith(f"{kept['id']}.json: a on onnxruntime, 1 thread: failed: input.classes_present")
+
+
+def test_a_line_on_a_record_that_has_no_median() -> None:
+    """As benchmark_bin's: it times the computation alone."""
+    measured = made("a", 10.0)
+    measured["timing"]["stages"]["compute"] = measured["timing"]["network"] | {"median": None}
+    measured["timing"]["network"] = None
+    assert sweep.line(measured) == "a on onnxruntime, 1 thread: 10.00 ms (mean)"
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"), [("output late: some", 1), ("too noisy: very", 0), ("wrong labels: most", 0)]
+)
+def test_wrong_outputs_fail_and_noise_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, status: int
+) -> None:
+    """Wrong labels are told by the section ``parity``."""
+    from paddle_mobileseg.benchmark.protocol import protocol
+
+    bad = invalid(made("a", 10.0), reason)
+    monkeypatch.setattr(sweep, "_measured", lambda *_: [bad])
+    plans = [sweep.Plan(tmp_path, "onnxruntime")]
+    assert sweep.run(sweep.Sweep(plans, protocol("quick"), tmp_path), say=lambda _: None) == status
 
 
 def test_each_flag_of_choose_is_listed_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,12 +68,15 @@ def of_runs(
 ) -> Interval:
     """Of measurements at different times: one or several runs of each, pooled.
 
-    Several runs of one are resampled too, so that the interval also covers how much runs differ. With one run of a side
-    it does not: what changed on the machine between the runs looks like a difference.
+    Several runs of one are resampled too. With several of both, the runs and not their blocks are the pieces that the
+    interval rests on, so it also covers how much runs differ. With one run of a side it does not: what changed on the
+    machine between the runs looks like a difference.
     """
     rng = np.random.default_rng(seed)
     sides = [_pooled(rng, runs, resamples) for runs in (a, b)]
-    return _interval(sides[0][0], sides[1][0], sides[0][1], sides[1][1], min(sides[0][2], sides[1][2]), level)
+    repetitions = (len(a), len(b)) if min(len(a), len(b)) > 1 else None
+    blocks = min(sides[0][2], sides[1][2])
+    return _interval(sides[0][0], sides[1][0], sides[0][1], sides[1][1], blocks, level, repetitions)
 
 
 @dataclass(frozen=True)
@@ -155,20 +158,31 @@ def _block_length(series: np.ndarray) -> int:
 
 
 def _interval(
-    a: float, b: float, a_medians: np.ndarray, b_medians: np.ndarray, blocks: float, level: float
+    a: float,
+    b: float,
+    a_medians: np.ndarray,
+    b_medians: np.ndarray,
+    blocks: float,
+    level: float,
+    repetitions: tuple[int, int] | None = None,
 ) -> Interval:
     pieces = int(blocks + 1e-9)
     if pieces < MIN_BLOCKS:
         return Interval(b / a, None, None, pieces)
+    freedom = pieces - 1
+    if repetitions is not None:
+        pieces, freedom = min(pieces, *repetitions), min(freedom, sum(repetitions) - 2)
     centre = math.log(b / a)
     tail = (1 - level) / 2
     low, high = np.quantile(np.log(b_medians / a_medians), [tail, 1 - tail]) - centre
-    wider = _student(1 - tail, pieces - 1) / NormalDist().inv_cdf(1 - tail) * math.sqrt(pieces / (pieces - 1))
+    wider = _student(1 - tail, freedom) / NormalDist().inv_cdf(1 - tail) * math.sqrt(pieces / (pieces - 1))
     return Interval(b / a, math.exp(centre + min(low, 0.0) * wider), math.exp(centre + max(high, 0.0) * wider), pieces)
 
 
 def _student(share: float, freedom: int) -> float:
-    """Quantile of Student's t (Cornish and Fisher's expansion: within 1 % from 3 degrees of freedom at 95 %)."""
+    """Quantile of Student's t, from 2 degrees of freedom (Cornish and Fisher's expansion: within 1 % at 95 %)."""
+    if freedom == 2:
+        return (2 * share - 1) / math.sqrt(2 * share * (1 - share))
     z = NormalDist().inv_cdf(share)
     terms = (
         (z**3 + z) / 4,

@@ -16,7 +16,7 @@ from typing import Any
 
 from paddle_mobileseg.benchmark import estimate as estimating
 from paddle_mobileseg.benchmark import identity, pareto, scores
-from paddle_mobileseg.benchmark.record import Record, read_folder
+from paddle_mobileseg.benchmark.record import Record, read_folder, refuse_to_replace
 from paddle_mobileseg.files import write_json
 from paddle_mobileseg.suggestion import did_you_mean
 
@@ -154,7 +154,8 @@ def choose(
             hashes = tuple(file["sha256"] for file in record["model"]["files"])
             what = (record["origin"]["kind"], hashes, *identity.measured(record).values())
             groups[what].append(record)
-    rows = [_row(group, limits) for group in groups.values()]
+    names = identity.labels([group[0] for group in groups.values()])
+    rows = [row for name, group in zip(names, groups.values(), strict=True) for row in _rows(name, group, limits)]
     if estimate:
         estimated, missing = _estimated(records, target, limits)
         rows += estimated
@@ -188,8 +189,9 @@ def run(
     Raises:
         FileNotFoundError: a path is not there.
         ValueError: see :func:`choose`; damaged records; both devices given.
-        OSError: ``json_path`` cannot be written.
+        OSError: ``json_path`` cannot be written, or is a record.
     """
+    refuse_to_replace(json_path)
     given = [*paths, *([] if device_record is None else [device_record])]
     records = read_folder(*given)
     if device_record is not None:
@@ -250,11 +252,18 @@ def _latency(record: Record, limits: Limits) -> float | None:
 _Row = tuple[str, scores.Score, Candidate]  # kind of the latency, kind of the accuracy, who
 
 
-def _row(group: Sequence[Record], limits: Limits) -> _Row:
-    """Repetitions of one measurement as a candidate."""
-    times = [time for record in group if (time := _latency(record, limits)) is not None]
+def _rows(name: str, group: Sequence[Record], limits: Limits) -> list[_Row]:
+    """Repetitions of one measurement as candidates: one for each kind of accuracy that one of them has."""
     evaluated = [record for record in group if record["accuracy"] is not None] or group
-    score = scores.of(evaluated[-1], limits.classes)
+    known = [scores.of(record, limits.classes) for record in evaluated]
+    newest = {score.kind: score for score in known}
+    if len(newest) > 1:
+        newest.pop(None, None)
+    return [_row(name, group, limits, score) for score in newest.values()]
+
+
+def _row(name: str, group: Sequence[Record], limits: Limits, score: scores.Score) -> _Row:
+    times = [time for record in group if (time := _latency(record, limits)) is not None]
     repeated = f"{len(group)} repetitions" if len(group) > 1 else ""
     frame_hw = group[0]["input"]["frame_hw"]  # of which networks of one list may have got different ones
     frame = f"frame {identity.size([1, 3, *frame_hw])}" if limits.what == "frame" and frame_hw else ""
@@ -262,7 +271,7 @@ def _row(group: Sequence[Record], limits: Limits) -> _Row:
         group[0]["origin"]["kind"],
         score,
         Candidate(
-            identity.label(group[0]),
+            name,
             median(times),
             None,
             _megabytes(group[-1]),
@@ -325,6 +334,8 @@ def _within(rows: Sequence[_Row], limits: Limits, left_out: list[LeftOut]) -> li
         if limits.min_miou is not None and score.why_not is None:
             if score.value is None:
                 reasons.append("accuracy not known")
+            elif score.of_all_classes and limits.classes:
+                reasons.append(f"IoU of {', '.join(limits.classes)} not known, only the mIoU of all classes")
             elif score.value < limits.min_miou:
                 reasons.append(f"not accurate enough: {score.value:.4f}, limit {limits.min_miou:g}")
                 excesses.append(limits.min_miou / score.value if score.value else float("inf"))

@@ -15,11 +15,12 @@ from typing import Any
 
 from paddle_mobileseg import tables
 from paddle_mobileseg.benchmark import bootstrap, identity
-from paddle_mobileseg.benchmark.record import Record, read_folder
+from paddle_mobileseg.benchmark.record import Record, read_folder, refuse_to_replace
 from paddle_mobileseg.files import write_json
 
 MARGIN = 0.02
 MARGIN_APART = 0.10  # of records that were not measured in turns
+MAX_RATIO = 1.05  # of a regression
 RESAMPLES = 2000
 WHATS = ("network", "frame")
 FASTER, SLOWER, CANNOT_TELL = "faster", "slower", "cannot tell"
@@ -137,7 +138,7 @@ def compare(
 def run(
     paths: Sequence[str | Path],
     baseline: str | Path | None = None,
-    max_ratio: float = 1.05,
+    max_ratio: float = MAX_RATIO,
     json_path: str | Path | None = None,
     what: str = "network",
 ) -> tuple[str, int]:
@@ -156,10 +157,11 @@ def run(
     Raises:
         FileNotFoundError: a path is not there.
         ValueError: damaged records, nothing to compare, or an argument out of range.
-        OSError: ``json_path`` cannot be written.
+        OSError: ``json_path`` cannot be written, or is a record.
     """
     from paddle_mobileseg.benchmark import regressions as checks
 
+    refuse_to_replace(json_path)
     if baseline is None:
         comparison = compare([record for path in paths for record in read_folder(Path(path))], what=what)
         text, status, content = comparison.text(), 0, comparison.as_json()
@@ -292,13 +294,7 @@ def _notes(a: Record, b: Record) -> list[str]:
 
 
 def _differ(name: str, one: dict[str, Any], other: dict[str, Any]) -> str:
-    return f"{name} differs: {_shown(one[name])} and {_shown(other[name])}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    return "not known" if value is None else str(value)
+    return f"{name} differs: {identity.shown(one[name])} and {identity.shown(other[name])}"
 
 
 def _number(value: float | None) -> str:

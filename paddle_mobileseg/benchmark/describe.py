@@ -8,7 +8,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import paddle_mobileseg
@@ -26,7 +26,9 @@ FORMATS = {
 }
 
 
-def model_section(bundle: Bundle, backend: str, input_shape: Sequence[int] | None) -> dict[str, Any]:
+def model_section(
+    bundle: Bundle, backend: str, input_shape: Sequence[int] | None, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The record's ``model``: a bundle's manifest and the files that a backend runs.
 
     Args:
@@ -34,6 +36,7 @@ def model_section(bundle: Bundle, backend: str, input_shape: Sequence[int] | Non
         backend: one of :data:`paddle_mobileseg.runtime.BACKENDS`.
         input_shape: of the tensor that is measured, [N, 3, H, W] or [N, H, W, 3]; ``None``: that of the manifest,
             unless it has open sides.
+        options: of the backend; TensorRT's say in which precision it computes.
 
     Raises:
         ValueError: unknown backend, or one that the bundle has no files for.
@@ -42,13 +45,16 @@ def model_section(bundle: Bundle, backend: str, input_shape: Sequence[int] | Non
     names = [path.name for path in bundle.files_of(key)]
     shape = list(bundle.input_shape if input_shape is None else input_shape)
     checkpoint = about.get("source_checkpoint_sha256")
+    precision = bundle.targets.get(FORMATS[key], {}).get("precision")
+    if backend.endswith("tensorrt"):
+        precision = (options or {}).get("precision", "fp32")
     return {
         "network": about.get("architecture") or about["network"],
         "bundle": bundle.folder.resolve().name,
         "weights": about.get("weights") or {None: None, "": "random"}.get(checkpoint, "trained"),
         "source_checkpoint_sha256": checkpoint or None,
         "format": FORMATS[key],
-        "precision": bundle.targets.get(FORMATS[key], {}).get("precision"),
+        "precision": precision,
         "files": [{"name": name, **{k: about["files"][name][k] for k in ("bytes", "sha256")}} for name in names],
         "parameters": about.get("num_parameters"),
         "macs": about.get("macs"),

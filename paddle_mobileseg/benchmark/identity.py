@@ -74,13 +74,32 @@ def label(record: Record) -> str:
 
 
 def labels(records: Sequence[Record]) -> list[str]:
-    """A label for each record; those that would be the same get the bundle's name too, or the record's id."""
-    names = [label(record) for record in records]
+    """A label for each record; those that would be the same get what else was measured differently too, or the bundle's
+    name, or the record's id."""
+    names = _with_differences([label(record) for record in records], [measured(record) for record in records])
     for more in (lambda record: record["model"]["bundle"], lambda record: record["id"]):
         longer = [f"{name} ({more(record)})" for name, record in zip(names, records, strict=True)]
         if len(set(longer)) > len(set(names)):
             names = [more_ if names.count(name) > 1 else name for name, more_ in zip(names, longer, strict=True)]
     return names
+
+
+def _with_differences(names: Sequence[str], settings: Sequence[dict[str, Hashable]]) -> list[str]:
+    """Names of which those that are alike have behind them the settings in which they differ."""
+    found = []
+    for name, own in zip(names, settings, strict=True):
+        alike = [each for each, other in zip(settings, names, strict=True) if other == name]
+        differ = [key for key in own if len({each[key] for each in alike}) > 1]
+        more = ", ".join(f"{key} {shown(own[key])}" for key in differ)
+        found.append(f"{name} ({more})" if more else name)
+    return found
+
+
+def shown(value: Any) -> str:
+    """A value of :func:`measured` in words."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return "not known" if value is None else str(value)
 
 
 def size(shape: Sequence[int]) -> str:

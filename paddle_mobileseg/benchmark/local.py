@@ -60,13 +60,15 @@ class _Measurement:
         with self._guarded():
             self.done = self._ask({"do": "turn", "pause_s": pause_s})["done"]
 
-    def finish(self, outputs: Path | None) -> None:
+    def finish(self, outputs: Path | None, say: Say) -> None:
         with self._guarded():
-            finished = self._ask({"do": "finish"})
-            if outputs is not None:
+            self.finished = self._ask({"do": "finish"})
+        if outputs is not None and not self.failed:
+            try:
                 outputs.mkdir(parents=True, exist_ok=True)
                 self._ask({"do": "outputs", "folder": str(outputs.absolute())})
-            self.finished = finished
+            except (WorkerError, OSError) as error:  # a measurement is not lost for a picture
+                say(f"  {_name(self.plan)}: no labels for pictures: {error}")
         self.close()
 
     def profile(self) -> None:
@@ -116,14 +118,16 @@ def measure_local(
         command: that repeats it, for the records.
         say: gets a line on each step.
         outputs: folder into which the golden inputs' labels of plan ``i`` are written, see :func:`outputs_folder`.
-        timeout_s: a process that takes longer for one step (loading, a turn) is ended.
+        timeout_s: a process that takes longer for one step (loading, a turn) is ended; what the protocol asks for comes
+            on top.
         module: that is run as the worker, for tests.
 
     Returns:
         a record for each plan, in their order; a plan that failed has one with its error.
     """
     group = secrets.token_hex(6) if plans else None
-    measured = [_Measurement(plan, protocol, timeout_s + 2 * protocol.turn_s, module) for plan in plans]
+    timeout_s += 2 * protocol.turn_s + 2 * protocol.warmup_s + protocol.cooldown_s  # which a step takes at least
+    measured = [_Measurement(plan, protocol, timeout_s, module) for plan in plans]
     thermometer = _Thermometer()
     try:
         for number, each in enumerate(measured, 1):
@@ -135,7 +139,7 @@ def measure_local(
         _take_turns(measured, protocol, thermometer, say)
         for number, each in enumerate(measured):
             if not each.failed:
-                each.finish(None if outputs is None else outputs_folder(outputs, number))
+                each.finish(None if outputs is None else outputs_folder(outputs, number), say)
             each.after = thermometer.read()
     finally:
         for each in measured:
@@ -148,7 +152,7 @@ def measure_local(
 
 def outputs_folder(outputs: Path, number: int) -> Path:
     """Where :func:`measure_local` writes ``image_<i>.npy`` (uint8 RGB [h, w, 3]) and ``labels_<i>.npy`` (int32
-    [h, w]) of the golden inputs of plan ``number`` (from 0); a plan that failed has none."""
+    [h, w]) of the golden inputs of plan ``number`` (from 0); a plan that failed, or without golden inputs, has none."""
     return outputs / str(number)
 
 
@@ -225,7 +229,7 @@ def _add_bundle(made: Record, each: _Measurement, protocol: Protocol) -> None:
     with contextlib.suppress(ValueError, OSError, KeyError, TypeError, AttributeError):
         bundle = load_bundle(each.plan.bundle)
         made["toolchain"] = describe.toolchain(bundle)
-        made["model"] = describe.model_section(bundle, each.plan.backend, shape)
+        made["model"] = describe.model_section(bundle, each.plan.backend, shape, each.plan.options)
         made["key"] = each.plan.key(protocol, bundle, made["device"]["fingerprint"])
 
 

@@ -232,6 +232,10 @@ def _missing(records: Sequence[Record]) -> str:
         if why and (identity.network(record), _column(record)) not in good:
             lines.append(f"{identity.label(record)}: {' '.join(why.split())[:300]}")
     lines += [f"{name}: not measured" for name in networks.names() if name not in _names(records)]
+    tried = {(identity.network(record), _column(record)) for record in records}
+    for column in {column for _, column in tried}:
+        absent = [name for name in _names(records) if (name, column) not in tried]
+        lines += [f"{name} {_column_name(column, records)}: not measured" for name in absent]
     return "Where a number is missing:\n\n" + _bullets(sorted(set(lines))) if lines else "No number is missing."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
@@ -9,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from paddle_mobileseg.benchmark.protocol import Protocol
+from paddle_mobileseg.data.input_files import ImageFile, find_images
+from paddle_mobileseg.files import sha256
 from paddle_mobileseg.runtime.bundle import Bundle
 from paddle_mobileseg.runtime.session import files_key
 
 LOCAL = "local"
+MOST_IMAGES = 16  # of a folder; they stay in memory
+RUNS_OF_IMAGE = 5  # fewer of each do not tell noise from what images differ by
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,37 @@ class Plan:
         asked = {
             "files": [bundle.about["files"][path.name]["sha256"] for path in self._files(bundle)],
             "plan": {k: v for k, v in asdict(self).items() if k not in ("bundle", "images", "profile", "device")},
-            "images": None if self.images is None else str(self.images.absolute()),
+            "images": None if self.images is None else _digest(tuple(map(_state, find_images(self.images)))),
             "protocol": asdict(protocol),
             "device": fingerprint,
         }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
+    def image_files(self, min_runs: int | None = None) -> list[Path]:
+        """Those of :attr:`images` that are measured with, evenly spread; none without it.
+
+        Args:
+            min_runs: timed runs of the protocol: of no more images than get ``RUNS_OF_IMAGE`` runs each.
+
+        Raises:
+            FileNotFoundError, ValueError: no image there.
+        """
+        if self.images is None:
+            return []
+        most = MOST_IMAGES if min_runs is None else max(1, min(MOST_IMAGES, min_runs // RUNS_OF_IMAGE))
+        found = [file.path for file in find_images(self.images)]
+        return found[:: max(1, len(found) // most)][:most]
+
     def _files(self, bundle: Bundle) -> list[Path]:
         return bundle.files_of(files_key(self.backend))
+
+
+def _state(file: ImageFile) -> tuple[Path, int, int]:
+    about = file.path.stat()
+    return file.path, about.st_size, about.st_mtime_ns
+
+
+@functools.cache
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> tuple[str, ...]:
+    """SHA-256 of each; read once, as long as they stay as they are."""
+    return tuple(sha256(path) for path, _, _ in files)

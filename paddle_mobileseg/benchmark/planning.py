@@ -15,13 +15,15 @@ from typing import Any, NamedTuple
 from paddle_mobileseg import networks
 from paddle_mobileseg.benchmark.describe import FORMATS
 from paddle_mobileseg.benchmark.devices import open_device
+from paddle_mobileseg.benchmark.devices.remote_runner import POWER_MODES
 from paddle_mobileseg.benchmark.pipeline import load_frames
 from paddle_mobileseg.benchmark.plan import LOCAL, Plan
 from paddle_mobileseg.child_process import how_it_ended, last_words
 from paddle_mobileseg.cpu import import_paddle
+from paddle_mobileseg.data.input_files import find_images
 from paddle_mobileseg.files import make_output_folder
 from paddle_mobileseg.runtime import Bundle, available_backends, load_bundle
-from paddle_mobileseg.runtime.session import files_key
+from paddle_mobileseg.runtime.session import MOST_THREADS, check_options, files_key
 
 ALL = "all"
 _ON_DEVICES = ("lite-arm", "lite")  # Paddle Lite's files for ARM, and for a device with an x86 processor
@@ -59,9 +61,15 @@ def plans(
     found = []
     for folder in bundles:
         names = _backends(load_bundle(folder), backends, device)
+        if device == LOCAL:
+            for name in names:
+                check_options(name, how.get("options") or {})
         found += [Plan(Path(folder), name, count, device, **how) for name in names for count in dict.fromkeys(threads)]
-    if device == LOCAL and found and found[0].images is not None:
-        load_frames(found[0], load_bundle(found[0].bundle))  # a mistake in the command is no record of each plan
+    if found and found[0].images is not None:  # a mistake in the command is no record of each plan
+        if device == LOCAL:
+            load_frames(found[0], load_bundle(found[0].bundle))
+        else:
+            find_images(found[0].images)
     return found
 
 
@@ -73,12 +81,20 @@ def check(backends: Sequence[str] | None, threads: Sequence[int], device: str, h
     """
     for name in backends or ():
         files_key(name)
-    if min(threads) < 1:
-        raise ValueError(f"--threads is {' '.join(map(str, threads))}; expected whole numbers of at least 1")
+    if not all(1 <= count <= MOST_THREADS for count in threads):
+        raise ValueError(f"--threads is {' '.join(map(str, threads))}; expected whole numbers from 1 to {MOST_THREADS}")
+    if min(how.get("affinity") or [0]) < 0:
+        raise ValueError(f"--affinity is {' '.join(map(str, how['affinity']))}; expected numbers of cores, from 0")
     if device == LOCAL:
         _check_here(how)
+        if list(backends or ()) != ["lite-arm"]:  # whose program may run elsewhere
+            _check_cores(threads, how.get("affinity"))
     else:
         open_device(device)  # nothing is asked of it yet
+        if how.get("options"):
+            raise ValueError("--backend_options is for this machine; a device takes none")
+        if (mode := how.get("power_mode")) is not None and mode not in POWER_MODES:
+            raise ValueError(f"--power_mode is {mode!r}; expected one of {', '.join(POWER_MODES)}")
         for name, value in (("--frame_size", how.get("frame_hw")), ("--profile", how.get("profile"))):
             if value:
                 raise ValueError(f"{name} is for this machine; on a device the network alone is measured")
@@ -95,13 +111,25 @@ def _check_here(how: Mapping[str, Any]) -> None:
         raise ValueError(f"--power_mode is {how['power_mode']}; it is for devices, this machine has none to set")
     if (size_hw := how.get("frame_hw")) and not all(1 <= side <= 1 << 14 for side in size_hw):
         raise ValueError(f"--frame_size is {size_hw[1]} {size_hw[0]}; expected width and height from 1 to 16384")
-    if (cores := how.get("affinity")) and hasattr(os, "sched_getaffinity"):
-        allowed = os.sched_getaffinity(0)
-        if not set(cores) <= allowed:
-            raise ValueError(
-                f"--affinity is {' '.join(map(str, cores))}; expected some of the cores "
-                f"{' '.join(map(str, sorted(allowed)))}"
-            )
+
+
+def _check_cores(threads: Sequence[int], affinity: Sequence[int] | None) -> None:
+    """Threads beyond the cores wait for each other, so that no measurement of them is valid."""
+    if not hasattr(os, "sched_getaffinity"):
+        return
+    allowed = os.sched_getaffinity(0)
+    cores = set(affinity or allowed)
+    if not cores <= allowed:
+        raise ValueError(
+            f"--affinity is {' '.join(map(str, affinity or ()))}; expected some of the cores "
+            f"{' '.join(map(str, sorted(allowed)))}"
+        )
+    if max(threads) > len(cores):
+        raise ValueError(
+            f"--threads is {' '.join(map(str, threads))}, but the cores that may be used are "
+            f"{' '.join(map(str, sorted(cores)))}; threads that wait for each other measure nothing: give at most "
+            f"{len(cores)}"
+        )
 
 
 def _backends(bundle: Bundle, asked: Sequence[str] | None, device: str) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from paddle_mobileseg.suggestion import did_you_mean
 
+MOST_S = 86400.0  # of a part of one measurement
 _LIMITS = ("max_noise", "max_drift", "min_cpu_share", "max_steal", "min_ticks")
 _COUNTED = ("warmup_runs", "warmup_s", "min_runs", "min_s")  # what a preset's name promises
 
@@ -66,6 +67,9 @@ class Protocol:
         for field in fields(self):
             if field.type == "float":
                 _check_number(field.name, getattr(self, field.name))
+        for name in ("warmup_s", "min_s", "pause_s", "cooldown_s"):
+            if getattr(self, name) > MOST_S:
+                raise ValueError(f"{name} is {getattr(self, name):g}; expected at most {MOST_S:g} seconds")
 
     @property
     def turn_s(self) -> float:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime
 import errno
@@ -33,6 +34,7 @@ __all__ = [
     "identify",
     "read",
     "read_folder",
+    "refuse_to_replace",
     "schema",
     "summarize",
     "summary",
@@ -118,7 +120,8 @@ def fail(record: Record, kind: str, stage: str | None, message: str) -> Record:
     """Make a record that of a failure: it has no times."""
     record["status"], record["timing"] = "failed", None
     record["validity"] = {"valid": False, "reasons": []}
-    record["error"] = {"kind": kind, "stage": stage, "message": message}
+    text = message.encode("utf-8", "backslashreplace").decode()  # names of files may be of no encoding
+    record["error"] = {"kind": kind, "stage": stage, "message": text}
     return record
 
 
@@ -229,6 +232,20 @@ def read_folder(*paths: str | Path, problems: list[str] | None = None) -> list[R
     return sorted((record for _, record in found.values()), key=lambda record: (record["created"], record["id"]))
 
 
+def refuse_to_replace(path: str | Path | None) -> None:
+    """Before a result is written: records are never overwritten, whatever the result.
+
+    Raises:
+        FileExistsError: the file is a record.
+    """
+    if path is None or not Path(path).is_file():
+        return
+    with contextlib.suppress(ValueError):
+        content = _parse(Path(path))
+        if isinstance(content, dict) and content.get("schema") == SCHEMA:
+            raise FileExistsError(f"{path} is a benchmark record, which is never overwritten; choose another file")
+
+
 def _blank(described: dict[str, Any]) -> Any:
     if "const" in described:
         return described["const"]
@@ -266,7 +283,11 @@ def _write_new(target: Path, text: str) -> None:
                 raise
             # FAT and the like: take the name, which only one can, then put the content in its place.
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            os.replace(temporary, target)
+            try:
+                os.replace(temporary, target)
+            except OSError:
+                target.unlink()
+                raise
         sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)

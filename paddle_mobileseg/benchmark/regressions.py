@@ -10,10 +10,9 @@ from typing import Any
 
 from paddle_mobileseg import tables
 from paddle_mobileseg.benchmark import bootstrap, identity
-from paddle_mobileseg.benchmark.compare import CANNOT_TELL, RESAMPLES, WHATS, median_ms, raw_ms
+from paddle_mobileseg.benchmark.compare import CANNOT_TELL, MAX_RATIO, RESAMPLES, WHATS, median_ms, raw_ms
 from paddle_mobileseg.benchmark.record import Record
 
-MAX_RATIO = 1.05
 FAILED, FINE = "slower", "fine"
 
 _Key = tuple[Hashable, ...]
@@ -54,6 +53,7 @@ class Regressions:
     checked: list[Regression]
     only_now: list[str]
     only_in_baseline: list[str]
+    failed_only_now: list[str]  # with the reason
 
     @property
     def failed(self) -> list[Regression]:
@@ -81,6 +81,7 @@ class Regressions:
         ]
         lines += [f"not in the baseline: {name}" for name in self.only_now]
         lines += [f"in the baseline, not measured now: {name}" for name in self.only_in_baseline]
+        lines += [f"failed, not in the baseline: {each}" for each in self.failed_only_now]
         return "\n".join(lines)
 
 
@@ -98,8 +99,8 @@ def regressions(
 
     Records belong together where they agree in the device and in all of
     :func:`paddle_mobileseg.benchmark.identity.measured`; the files themselves may have changed. Repetitions are pooled.
-    A failure to run what the baseline has a number of is a regression; an invalid record gives "cannot tell". Records
-    that are in the baseline too do not count as measured now.
+    A failure to run what the baseline has a number of is a regression, unless it was measured again later; an invalid
+    record gives "cannot tell". Records that are in the baseline too do not count as measured now.
 
     Args:
         records: measured now.
@@ -119,27 +120,36 @@ def regressions(
     records = [record for record in records if record["id"] not in stored]
     now = _grouped(record for record in records if record["status"] != "failed")
     before = _grouped(record for record in baseline if _usable(record, what))
-    failures = [record for record in records if record["status"] == "failed"]
-    broken = [(record, old) for record in failures if (old := _ran_before(record, before))]
+    failures = [record for record in records if record["status"] == "failed" and not _mended(record, now)]
+    broken = [(record, old) for record in failures if (old := _like(record, before))]
     common = [key for key in now if key in before]
     if not common and not broken:
         raise ValueError(_nothing(records, baseline, before))
     checked = [_broken(record, len(old)) for record, old in broken]
-    checked += [_check(now[key], before[key], max_ratio, what, level, seed, resamples) for key in common]
+    groups = now | before
+    names = dict(zip(groups, identity.labels([group[0] for group in groups.values()]), strict=True))
+    checked += [_check(names[key], now[key], before[key], max_ratio, what, level, seed, resamples) for key in common]
     order = {FAILED: 0, CANNOT_TELL: 1, FINE: 2}
     return Regressions(
         max_ratio,
         level,
         sorted(checked, key=lambda each: order[each.verdict]),
-        sorted({identity.label(group[0]) for key, group in now.items() if key not in before}),
-        sorted({identity.label(group[0]) for key, group in before.items() if key not in now}),
+        sorted(names[key] for key in now if key not in before),
+        sorted(names[key] for key in before if key not in now),
+        [f"{identity.label(record)}: {_why(record)}" for record in failures if not _like(record, before)],
     )
 
 
 def _check(
-    now: list[Record], before: list[Record], max_ratio: float, what: str, level: float, seed: int, resamples: int
+    name: str,
+    now: list[Record],
+    before: list[Record],
+    max_ratio: float,
+    what: str,
+    level: float,
+    seed: int,
+    resamples: int,
 ) -> Regression:
-    name = identity.label(now[0])
     usable = [record for record in now if _usable(record, what)]
     if not usable:
         why = identity.why_unusable(now[0]) or f"no time of the {what}"
@@ -166,18 +176,26 @@ def _check(
 
 
 def _broken(record: Record, runs_before: int) -> Regression:
-    why = identity.why_unusable(record)
-    return Regression(identity.label(record), None, None, runs_before, 1, None, None, None, FAILED, why)
+    return Regression(identity.label(record), None, None, runs_before, 1, None, None, None, FAILED, _why(record))
 
 
-def _ran_before(failure: Record, before: dict[_Key, list[Record]]) -> list[Record]:
-    """Records of what failed now: those that agree in all that is known of the failure, which may be little."""
+def _why(failure: Record) -> str:
+    return " ".join((identity.why_unusable(failure) or "").split())
+
+
+def _mended(failure: Record, now: dict[_Key, list[Record]]) -> bool:
+    """Whether what failed was measured again later."""
+    return any(record["created"] > failure["created"] for record in _like(failure, now))
+
+
+def _like(failure: Record, groups: dict[_Key, list[Record]]) -> list[Record]:
+    """Records of what failed: those that agree in all that is known of the failure, which may be little."""
     known = {name: value for name, value in identity.measured(failure).items() if value not in (None, "unknown")}
     if not failure["backend"]["options"]:
         known.pop("options")  # none, or not known
     return [
         record
-        for group in before.values()
+        for group in groups.values()
         for record in group
         if identity.device_id(record) == identity.device_id(failure)
         and known.items() <= identity.measured(record).items()

@@ -30,12 +30,14 @@ class Score:
         kind: what the value is and on which images, in words; only values of equal kind may be compared.
         note: what to know of this one beside it.
         why_not: why the record cannot be chosen, for want of a class.
+        of_all_classes: whether the value is of all classes, whichever were asked for.
     """
 
     value: float | None
     kind: str | None
     note: str = ""
     why_not: str | None = None
+    of_all_classes: bool = True
 
 
 def of(record: Record, classes: Sequence[str] = ()) -> Score:
@@ -75,9 +77,8 @@ def _measured(accuracy: dict[str, Any], classes: Sequence[str], size: str) -> Sc
         return Score(None, None, note, _no_class(missing[0], list(found), accuracy["dataset"]))
     if absent := [name for name in classes if found[name] is None]:
         return Score(None, None, note, f"class {absent[0]!r} is in none of the images evaluated")
-    return Score(
-        sum(found[name] for name in classes) / len(classes), f"measured mean IoU of {', '.join(classes)} {where}", note
-    )
+    mean = sum(found[name] for name in classes) / len(classes)
+    return Score(mean, f"measured mean IoU of {', '.join(classes)} {where}", note, of_all_classes=False)
 
 
 def _published(accuracy: dict[str, Any], classes: Sequence[str], random: bool, size: str) -> Score:

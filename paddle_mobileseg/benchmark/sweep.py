@@ -69,7 +69,7 @@ def run(sweep: Sweep, say: Say = print) -> int:
     """Measure, write the records, and say how each went.
 
     Returns:
-        the exit status: 1 if a measurement failed or a file gave other labels than the trained network.
+        the exit status: 1 if a measurement failed or a file gave wrong or late outputs.
 
     Raises:
         ValueError: nothing to measure, or scores of another network.
@@ -86,7 +86,13 @@ def run(sweep: Sweep, say: Say = print) -> int:
     if written:
         say(table(written))
     say(f"{_records(len(written))} in {sweep.output}")
-    return int(any(each["status"] == "failed" or (each["parity"] or {}).get("passed") is False for each in written))
+    return int(any(each["status"] == "failed" or _is_wrong(each) for each in written))
+
+
+def _is_wrong(made: Record) -> bool:
+    """Whether outputs were not what they should be: measuring again on a quieter machine will not help."""
+    reasons = made["validity"]["reasons"]
+    return (made["parity"] or {}).get("passed") is False or any(reason.startswith("output ") for reason in reasons)
 
 
 def _measured(sweep: Sweep, say: Say) -> list[Record]:
@@ -124,7 +130,8 @@ def _left(sweep: Sweep, device: Device | None, say: Say) -> list[int]:
         return list(range(len(sweep.plans)))
     fingerprint = _fingerprint(sweep, device)
     problems: list[str] = []
-    there = {each["key"] for each in record.read_folder(sweep.output, problems=problems) if each["status"] == "ok"}
+    good = [each for each in record.read_folder(sweep.output, problems=problems) if each["status"] == "ok"]
+    there = {each["key"] for each in good}
     for problem in problems:
         say(f"passed over: {problem}")
     left = [
@@ -133,6 +140,8 @@ def _left(sweep: Sweep, device: Device | None, say: Say) -> list[int]:
         if plan.key(sweep.protocol, load_bundle(plan.bundle), fingerprint) not in there
     ]
     say(f"{len(sweep.plans) - len(left)} of {len(sweep.plans)} are measured already")
+    if any(plan.profile for plan in sweep.plans) and len(left) < len(sweep.plans):
+        say("times per operator are taken with measurements only: not of what is measured already (leave out --resume)")
     return left
 
 
@@ -193,11 +202,24 @@ def _write(made: Record, folder: Path, say: Say) -> Record:
     try:
         path = record.write(folder, made)
     except ValueError as error:  # numbers that cannot be: what was measured is no result, but that it was, is
-        path = record.write(folder, record.fail(made, "bad_record", "record", str(error)))
+        made = _bad(made, str(error))
+        path = record.write(folder, made)
     say(f"{path.name}: {line(made)}")
     if made["operators"]:
         say(write_profile(made["operators"], folder, path.stem))
     return made
+
+
+def _bad(made: Record, message: str) -> Record:
+    """A record of what cannot be written as one; with as much of it as is in order."""
+    bad = record.fail(record.empty(), "bad_record", "record", message)
+    for name in ("tool", "toolchain", "command", "device", "model", "backend", "protocol"):
+        kept, bad[name] = bad[name], made[name]
+        try:
+            record.validate(bad)
+        except ValueError:
+            bad[name] = kept
+    return bad
 
 
 def line(made: Record) -> str:
@@ -205,8 +227,12 @@ def line(made: Record) -> str:
     what = f"{identity.network(made)} on {made['backend']['requested']}, {_threads(made['backend']['threads'])}"
     if made["status"] == "failed":
         return f"{what}: failed: {made['error']['message']}"
-    network = made["timing"]["network"] or made["timing"]["stages"]["compute"]  # benchmark_bin has the latter only
-    text = f"{what}: {network['median']:.2f} ms"
+    timing = made["timing"]
+    found = identity.figure(timing["network"]) or identity.figure(timing["stages"]["compute"])  # benchmark_bin's
+    if found is None:
+        text = f"{what}: no time of the network"
+    else:
+        text = f"{what}: {found[1]:.2f} ms" + ("" if found[0] == "median" else f" ({found[0]})")
     return text if made["status"] == "ok" else "\n  ".join([f"{text}, NOT VALID", *made["validity"]["reasons"]])
 
 

@@ -155,8 +155,11 @@ class Meter:
         """Milliseconds of the network's first run, which may compile, allocate and read."""
         return self._run(0).network / 1e6
 
-    def learn(self) -> None:
+    def learn(self, num_classes: int | None = None) -> None:
         """Find the output for each frame, twice, waiting for it each time.
+
+        Args:
+            num_classes: of the network; labels of others are a problem.
 
         Raises:
             ValueError: tensors have several shapes.
@@ -172,13 +175,19 @@ class Meter:
                 if kept is not None and not _same(sample(kept[0]), kept[1]):
                     self.copies = True
                 seen.append(sample(output))
-                classes = int(np.unique(output_labels(output)).size)
+                labels = np.unique(output_labels(output))
                 mark(output)
                 kept = (output, sample(output))  # which the next run is to leave alone
             if not _equal(*seen):
-                self.runs.problems.append(f"input {number}: the same input gave two different results")
+                self.runs.problems.append(f"output unstable: input {number} gave two different results")
+            if num_classes is not None and (labels[0] < 0 or labels[-1] >= num_classes):
+                self.runs.problems.append(
+                    f"output wrong: labels for input {number} go from {labels[0]} to {labels[-1]}; expected 0 to "
+                    f"{num_classes - 1}"
+                )
+                labels = labels[(labels >= 0) & (labels < num_classes)]
             self._expected.append(seen[-1])
-            self.classes_present.append(classes)
+            self.classes_present.append(int(labels.size))
 
     def warm_up(self) -> None:
         """The protocol's warm-up."""
@@ -246,8 +255,8 @@ class Meter:
         expected = self._expected[number]
         if _equal(run.seen, expected):
             return
-        if any("output" in each for each in self.runs.problems):  # one is enough, and waiting takes time
-            return
+        if any(each.startswith(("output late", "output unequal")) for each in self.runs.problems):
+            return  # one is enough, and waiting takes time
         waited = 0.0
         while waited < _LATE_S:
             self._sleep(0.01)

@@ -34,7 +34,7 @@ from paddle_mobileseg.benchmark.protocol import Protocol
 from paddle_mobileseg.benchmark.samples import golden_images
 from paddle_mobileseg.benchmark.timing import Meter
 from paddle_mobileseg.benchmark.validity import reasons, tick
-from paddle_mobileseg.runtime.bundle import load_bundle
+from paddle_mobileseg.runtime.bundle import GOLDEN, load_bundle
 from paddle_mobileseg.runtime.session import Session, backend_class, output_labels
 
 Enter = Callable[[str], None]
@@ -94,7 +94,7 @@ class Worker:
         self._enter("parity")
         self._parity = check_parity(session)
         self._enter("expected outputs")
-        self._meter.learn()
+        self._meter.learn(bundle.about["num_classes"])
         if getattr(runner, "onednn", None) != onednn or self._pid is None:
             first_ms = None  # that of a network which was given up; or each run has a warm-up of its own
         gc.collect()
@@ -111,7 +111,7 @@ class Worker:
             "input": {
                 "kind": frames.kind,
                 "count": len(frames.images),
-                "classes_present": self._meter.classes_present,
+                "classes_present": None if 0 in self._meter.classes_present else self._meter.classes_present,
                 "frame_hw": frames.size_hw,
             },
             "input_shape": self._meter.input_shape,
@@ -198,6 +198,8 @@ class Worker:
         """Write ``image_<i>.npy`` (uint8 RGB [h, w, 3]) and ``labels_<i>.npy`` (int32 [h, w]) of the golden inputs."""
         self._enter("outputs")
         bundle = self._session.bundle
+        if GOLDEN not in bundle.about["files"]:
+            return {"count": 0}
         for number, ((x, _), image) in enumerate(zip(bundle.golden(), golden_images(bundle), strict=True)):
             labels = output_labels(np.asarray(self._session.run_tensor(x)))[0]
             np.save(folder / f"image_{number}.npy", image)

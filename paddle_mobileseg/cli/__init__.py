@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import shlex
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     args.command_line = _command_line(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     use_all_cores()
     keep_freed_memory()
     try:
@@ -48,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command_line(words: Sequence[str]) -> str:
-    """What a user types to get the same again, for the record of a run."""
+    """What a user types to get the same again, for the record of a run; UTF-8, whatever names of files are."""
+    words = [word.encode("utf-8", "backslashreplace").decode() for word in words]
     count = os.environ.get("PADDLE_TRAINERS_NUM", "")
     if not count.isdecimal() or int(count) < 2:  # what is no number is refused where processes meet
         return shlex.join(["mobileseg", *words])

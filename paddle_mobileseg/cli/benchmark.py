@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def add_benchmark(commands: Any) -> None:
         "--image_size", nargs=2, type=int, metavar=("H", "W"), help="with --networks: default is the recipe's"
     )
     parser.add_argument(
-        "--output_op", choices=("none", "argmax", "vim"), default="argmax", help="with --networks: what graphs give"
+        "--output_op", choices=("none", "argmax", "vim"), help="with --networks: what graphs give (argmax)"
     )
     parser.add_argument(
         "--bundles_dir", type=Path, default=Path("output/bundles"), help="with --networks: where bundles are kept"
@@ -63,6 +64,8 @@ def _benchmark(args: argparse.Namespace) -> int:
     from paddle_mobileseg.benchmark.protocol import protocol
     from paddle_mobileseg.files import make_output_folder
 
+    if args.runner is not None and args.device == "local":
+        raise ValueError("--runner is for devices; on this machine the variable MOBILESEG_ARM_RUNNER names one")
     cooldown = _DEVICE_COOLDOWN_S if args.cooldown_s is None and args.device != "local" else args.cooldown_s
     how = protocol(
         args.preset, warmup_runs=args.warmup, min_runs=args.repeats, min_s=args.min_seconds, cooldown_s=cooldown
@@ -80,12 +83,13 @@ def _benchmark(args: argparse.Namespace) -> int:
         planning.check(args.backends, args.threads, args.device, which)  # before minutes of exports
         make_output_folder(args.output)
         bundles, failed = planning.export_networks(
-            args.networks, args.image_size, args.output_op, args.backends, args.device, args.bundles_dir
+            args.networks, args.image_size, args.output_op or "argmax", args.backends, args.device, args.bundles_dir
         )
     else:
         bundles = args.bundle
-        if args.image_size is not None:
-            raise ValueError("--image_size is for --networks; a bundle has its own size")
+        for name in ("image_size", "output_op"):
+            if getattr(args, name) is not None:
+                raise ValueError(f"--{name} is for --networks; a bundle has its own")
     plans = planning.plans(bundles, args.backends, args.threads, device=args.device, **which)
     return sweep.run(
         sweep.Sweep(
@@ -110,8 +114,23 @@ def _options(words: list[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise ValueError(f"--backend_options has {word!r}; expected KEY=VALUE such as onednn=false")
-        options[key] = yaml.safe_load(value)
+        try:
+            options[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--backend_options has {word!r}; {value!r} is no value ({error})") from error
+        if not _is_plain(options[key]):
+            raise ValueError(
+                f"--backend_options has {word!r}; expected a text, a number, true, false, or a list of them (what "
+                "looks like a date needs quotes)"
+            )
     return options
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON has it."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def add_import_benchmark(commands: Any) -> None:
@@ -145,7 +164,7 @@ def add_compare(commands: Any) -> None:
     parser = command(commands, "compare", _compare, "faster, slower or cannot tell: records against the first", False)
     parser.add_argument("records", nargs="+", type=Path, help="records, or folders of them; the first is compared with")
     parser.add_argument("--baseline", type=Path, help="folder of records to look for regressions against")
-    parser.add_argument("--max_ratio", type=float, default=1.05, help="with --baseline: a larger ratio is a regression")
+    parser.add_argument("--max_ratio", type=float, help="with --baseline: a larger ratio is a regression (1.05)")
     parser.add_argument("--what", choices=("network", "frame"), default="network", help="the network, or whole frames")
     parser.add_argument("--json", type=Path, help="file for the result")
 
@@ -153,7 +172,10 @@ def add_compare(commands: Any) -> None:
 def _compare(args: argparse.Namespace) -> int:
     from paddle_mobileseg.benchmark import compare
 
-    text, status = compare.run(args.records, args.baseline, args.max_ratio, args.json, args.what)
+    if args.baseline is None and args.max_ratio is not None:
+        raise ValueError("--max_ratio is for --baseline; without one each record is compared with the first")
+    max_ratio = compare.MAX_RATIO if args.max_ratio is None else args.max_ratio
+    text, status = compare.run(args.records, args.baseline, max_ratio, args.json, args.what)
     print(text)
     return status
 
@@ -178,7 +200,10 @@ def add_choose(commands: Any) -> None:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected names with commas between, such as person,road")
+    return names
 
 
 def _choose(args: argparse.Namespace) -> int:
@@ -203,6 +228,9 @@ def add_report(commands: Any) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    from paddle_mobileseg.benchmark.record import refuse_to_replace
+
+    refuse_to_replace(args.output)
     if args.run_dir is not None:
         from paddle_mobileseg.report import write_report
 

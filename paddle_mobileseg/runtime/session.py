@@ -15,7 +15,7 @@ import importlib
 import importlib.util
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -68,7 +68,7 @@ _BACKENDS = {
     ),
 }
 BACKENDS = tuple(_BACKENDS)
-_MOST_THREADS = 256  # far more, and a runtime is busy with starting them
+MOST_THREADS = 256  # far more, and a runtime is busy with starting them
 
 
 def available_backends() -> list[str]:
@@ -105,13 +105,13 @@ class Session:
     """
 
     def __init__(self, bundle_dir: str | Path, backend: str = "onnxruntime", threads: int = 1, **options: Any) -> None:
-        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= _MOST_THREADS:
-            raise ValueError(f"threads is {threads!r}; expected a whole number from 1 to {_MOST_THREADS}")
+        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+            raise ValueError(f"threads is {threads!r}; expected a whole number from 1 to {MOST_THREADS}")
         self.backend = backend
         self.threads = threads
         self.bundle = load_bundle(bundle_dir)
         runner_class = backend_class(backend)
-        _check_options(backend, runner_class, options)
+        check_options(backend, options)
         files = self.bundle.files_of(_BACKENDS[backend].files)
         self.bundle.verify(files)
         self._input = GraphInput(self.bundle.deploy, self.bundle.about["input"])
@@ -249,8 +249,16 @@ def backend_class(name: str) -> type[Backend]:
     return getattr(importlib.import_module(f"paddle_mobileseg.runtime.{entry.module}"), entry.class_name)
 
 
-def _check_options(backend: str, runner_class: type[Backend], options: dict[str, Any]) -> None:
-    known = list(inspect.signature(runner_class).parameters)[2:]  # behind files and threads
+def check_options(backend: str, options: Mapping[str, Any]) -> None:
+    """Whether a backend knows these options.
+
+    Raises:
+        ValueError: unknown backend, or an option that it does not have.
+        ImportError: there are options, and its package is not installed.
+    """
+    if not options:
+        return
+    known = list(inspect.signature(backend_class(backend)).parameters)[2:]  # behind files and threads
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ValueError(

@@ -95,6 +95,25 @@ def test_repetitions_cover_how_much_runs_differ() -> None:
     assert six.low < 1 < six.high
 
 
+@pytest.mark.parametrize("repetitions", [(2, 2), (3, 3), (2, 5)])
+def test_coverage_of_few_repetitions_that_differ(repetitions: tuple[int, int]) -> None:
+    """Equal networks, of which each run is some 5 % off."""
+    rng = np.random.default_rng(sum(repetitions))
+    covered, false_alarms = [], []
+    for seed in range(150):
+        sides = [
+            [10 * level * np.exp(rng.normal(0, 0.02, 20)) for level in np.exp(rng.normal(0, 0.05, count))]
+            for count in repetitions
+        ]
+        interval = bootstrap.of_runs(sides[0], sides[1], seed=seed, **SETTINGS)
+        assert interval.low is not None and interval.high is not None
+        covered.append(interval.low <= 1 <= interval.high)
+        false_alarms.append(interval.low > 1.05)
+
+    assert np.mean(covered) >= 0.9
+    assert np.mean(false_alarms) <= 0.025
+
+
 def test_medians_and_turns_that_one_lacks() -> None:
     a, a_turns = [1.0, 2.0, 3.0, 100.0], [0, 0, 1, 2]
     b, b_turns = [2.0, 4.0, 6.0, 8.0], [0, 0, 1, 1]
@@ -116,7 +135,7 @@ def test_weighted_medians_are_those_of_repeated_values() -> None:
 
 
 def test_students_quantiles() -> None:
-    for freedom, expected in ((3, 3.182), (5, 2.571), (10, 2.228), (30, 2.042), (1000, 1.962)):
+    for freedom, expected in ((2, 4.303), (3, 3.182), (5, 2.571), (10, 2.228), (30, 2.042), (1000, 1.962)):
         assert bootstrap._student(0.975, freedom) == pytest.approx(expected, rel=0.01)
 
 

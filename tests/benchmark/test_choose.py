@@ -122,6 +122,25 @@ def test_the_checkpoints_accuracy_is_not_the_files() -> None:
     assert sorted(map(tuple, names(choice))) == [("a",), ("a_int8",)]
 
 
+def test_an_accuracy_stays_when_the_same_is_measured_again_with_another() -> None:
+    scenes = made("a", 11, accuracy=accuracy(0.99, dataset="scenes", images=10))
+    choice = choose([scored("a", 10, 0.5), scored("a", 10, 0.7), scenes, made("a", 12)], NETWORK)
+
+    assert [(front.accuracy, front.candidates[0].score) for front in choice.fronts] == [
+        ("measured mIoU on camvid, 101 images", 0.7),
+        ("measured mIoU on scenes, 10 images", 0.99),
+    ]
+    assert {front.candidates[0].latency_ms for front in choice.fronts} == {10.5}
+
+
+def test_settings_that_differ_are_in_the_names() -> None:
+    choice = choose([scored("a", 10, 0.7), scored("a", 20, 0.7, backend__options={"onednn": False})], NETWORK)
+
+    name = "a onnxruntime 1 thread 96x64 argmax"
+    assert [each.name for each in choice.fronts[0].candidates] == [f"{name} (options {{}})"]
+    assert choice.left_out[0].name == f'{name} (options {{"onednn": false}})'
+
+
 def test_accuracy_of_random_weights_does_not_count() -> None:
     choice = choose([made("own", 10, model__weights="random", accuracy=accuracy(0.9))], NETWORK)
 
@@ -155,6 +174,9 @@ def test_classes_of_published_accuracies() -> None:
         asked.fronts[0].accuracy
         == "published mIoU on ade20k (of all classes, not of person, road) at the authors' sizes; latency at 96x64"
     )
+    assert reasons(choose([published], Limits(what="network", classes=("person",), min_miou=0.4))) == {
+        "pp_mobileseg_tiny": "IoU of person not known, only the mIoU of all classes"
+    }
     assert reasons(choose([published], Limits(what="network", classes=("pedestrian",)))) == {
         "pp_mobileseg_tiny": "no class 'pedestrian' in ade20k; did you mean 'person'?"
     }

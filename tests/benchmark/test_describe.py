@@ -72,7 +72,7 @@ def test_model_of_a_bundle(tmp_path: Path):
     ("backend", "form", "precision", "names"),
     [
         ("paddle", "paddle", None, ["model.json", "model.pdiparams"]),
-        ("paddle-tensorrt", "paddle", None, ["model.json", "model.pdiparams"]),
+        ("paddle-tensorrt", "paddle", "fp32", ["model.json", "model.pdiparams"]),
         ("tensorrt", "onnx", "fp32", ["model.onnx"]),
         ("lite-arm", "lite-arm", "int8-weights", ["model_arm.nb"]),
     ],
@@ -83,6 +83,12 @@ def test_files_are_those_that_the_backend_runs(
     made = describe.model_section(bundle(tmp_path), backend, None)
     assert (made["format"], made["precision"]) == (form, precision)
     assert [each["name"] for each in made["files"]] == names
+
+
+def test_tensorrt_computes_in_the_precision_that_was_asked_for(tmp_path: Path):
+    for backend in ("tensorrt", "paddle-tensorrt"):
+        made = describe.model_section(bundle(tmp_path / backend), backend, None, {"precision": "fp16"})
+        assert made["precision"] == "fp16"
 
 
 def test_open_sides_are_not_known_until_they_are_measured(tmp_path: Path):

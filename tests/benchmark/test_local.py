@@ -230,6 +230,33 @@ def test_labels_of_the_golden_inputs_are_kept(bundle: Path, tmp_path: Path) -> N
         assert np.array_equal(labels, answer(image.transpose(2, 0, 1)[None].astype(np.float32))[0])
 
 
+def test_a_measurement_is_not_lost_for_a_picture(bundle: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "0").write_text("in the way")
+    rules = protocol("quick", **CALM)
+    (made,) = measure_local([synthetic(bundle, "busy")], rules, None, said.append, tmp_path, module=MODULE)
+    assert (made["status"], made["timing"]["network"]["count"]) == ("ok", 20)
+    assert any("no labels for pictures" in text for text in said)
+
+
+def test_without_golden_inputs_there_is_no_parity(bundle: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(bundle, tmp_path / "bare")
+    loaded = load_bundle(bare)
+    del loaded.about["files"][GOLDEN]
+    write_manifest(bare, loaded.deploy, loaded.about)
+    (made,) = measure(synthetic(bare, "busy"), outputs=tmp_path / "outputs")
+    assert (made["status"], made["parity"], made["input"]["kind"]) == ("ok", None, "random")
+    assert list(outputs_folder(tmp_path / "outputs", 0).iterdir()) == []
+
+
+def test_rest_is_no_time_that_a_step_takes(bundle: Path) -> None:
+    rules = protocol("quick", cooldown_s=1.0, warmup_s=0.0, **CALM)
+    (made,) = measure(synthetic(bundle, "busy"), rules=rules, timeout_s=20.0)
+    assert made["status"] == "ok"
+    (made,) = measure(synthetic(bundle, "hang", after=0), rules=rules, timeout_s=1.0)
+    assert made["error"]["message"].endswith("not done after 2 s; ended")
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_times_per_operator_come_from_a_process_of_their_own(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, fails: bool

@@ -91,6 +91,12 @@ def test_what_is_missing_is_said() -> None:
     assert "topformer_base" not in cells(page, "Measured here")
 
 
+def test_a_backend_that_one_network_lacks_is_said() -> None:
+    page = markdown(some())
+
+    assert "- pp_mobileseg_base lite: not measured\n" in page
+
+
 def test_records_of_several_machines_or_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"of 2 devices: Device 01.*Device ba.*a table is of one"):
         markdown([*some(), made(device="ba9876543210")])

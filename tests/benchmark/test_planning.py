@@ -95,8 +95,11 @@ def test_nothing_works_here(bundles: dict[Path, FakeBundle], monkeypatch: pytest
         planning.plans(list(bundles)[:1], None, [1], device="local")
 
 
-def test_the_key_is_that_of_what_is_measured(bundles: dict[Path, FakeBundle]) -> None:
+def test_the_key_is_that_of_what_is_measured(bundles: dict[Path, FakeBundle], tmp_path: Path) -> None:
     folder, bundle = next(iter(bundles.items()))
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes(b"one")
     quick = protocol("quick")
 
     def key(rules: Any = quick, fingerprint: str | None = "0" * 12, **changes: Any) -> str:
@@ -110,10 +113,15 @@ def test_the_key_is_that_of_what_is_measured(bundles: dict[Path, FakeBundle]) ->
         key(affinity=(0,)),
         key(options={"onednn": False}),
         key(frame_hw=(720, 1280)),
-        key(images=folder),
+        key(images=pictures),
         key(protocol("mlperf")),
         key(fingerprint="1" * 12),
     ]
+    assert key(images=pictures) == key(images=pictures / "a.png")
+    (pictures / "a.png").write_bytes(b"another")
+    changed.append(key(images=pictures))
+    (pictures / "b.png").write_bytes(b"more")
+    changed.append(key(images=pictures))
     assert len({key(), *changed}) == 1 + len(changed)
 
 

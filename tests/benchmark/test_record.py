@@ -193,6 +193,14 @@ def test_file_systems_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mon
         record.write(tmp_path, filled() | {"command": "another"})
     assert record.read(path) == filled() and list(tmp_path.iterdir()) == [path]
 
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="cannot write the record"):
+        record.write(tmp_path, unnamed())
+    assert list(tmp_path.iterdir()) == [path]
+
 
 def test_invalid_record_is_not_written(tmp_path: Path):
     with pytest.raises(ValueError, match="error: got null"):

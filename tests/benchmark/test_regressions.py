@@ -55,6 +55,16 @@ def test_a_failure_of_what_ran_before_is_a_regression() -> None:
     assert result.failed[0].reason == "failed: segmentation fault"
 
 
+def test_a_failure_that_was_repeated_well_is_forgotten() -> None:
+    before = noisy("a", 10, 0)
+    broken, again, elsewhere = failed(before), noisy("a", 10, 1), failed(noisy("b", 10, 2), "no memory")
+    result = regressions([broken, elsewhere, again], [before])
+
+    assert [each.verdict for each in result.checked] == ["fine"]
+    assert "failed, not in the baseline: b onnxruntime 1 thread 96x64 argmax: failed: no memory" in result.text()
+    assert len(regressions([again, failed(noisy("a", 10, 3))], [before]).failed) == 1  # fails now
+
+
 def test_a_failure_counts_where_all_that_is_known_of_it_agrees() -> None:
     before = noisy("a", 10, 0)
     unknown = failed(before, "cannot be exported")  # as of a network without a bundle

@@ -186,6 +186,14 @@ def test_classes_and_shape_of_the_inputs() -> None:
     assert meter.input_shape == [1, 3, 24, 32]
 
 
+def test_labels_that_are_no_classes_are_a_problem() -> None:
+    clock = VirtualClock()
+    meter = Meter(FakePipeline(Whole(clock, 1.0), clock), [images()[0]], protocol("quick"), clock, clock.sleep)
+    meter.learn(num_classes=2)  # the answer has 3
+    assert meter.runs.problems == ["output wrong: labels for input 0 go from 0 to 2; expected 0 to 1"]
+    assert meter.classes_present == [2]
+
+
 # On a real clock: lower bounds hold on any machine; upper bounds are on the fastest of twenty runs.
 
 
@@ -249,7 +257,7 @@ def test_an_output_that_becomes_late_is_found_out() -> None:
 
 def test_an_output_of_other_values_is_found_out() -> None:
     runs = measure(real_meter(Synthetic([], 1, "random", 0.1)))
-    assert runs.problems[:2] == [f"input {n}: the same input gave two different results" for n in range(2)]
+    assert runs.problems[:2] == [f"output unstable: input {n} gave two different results" for n in range(2)]
     assert runs.problems[2].startswith("output unequal: ")
 
 

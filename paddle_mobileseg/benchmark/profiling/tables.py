@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,8 +20,11 @@ _BAR = 20  # characters of 100 %
 _LONGEST_NAME = 60
 
 
-def write_csv(rows: Sequence[Mapping[str, Any] | LayerRow], path: str | Path) -> None:
+def write_csv(rows: Sequence[Mapping[str, Any] | LayerRow], path: str | Path) -> Path:
     """Operators or layers as a CSV file with a header; shapes as ``1x3x128x128``, unknown ones empty. Atomic.
+
+    Returns:
+        the file; where one of this name with other content is there, that stays and this one gets a number.
 
     Raises:
         ValueError: no rows.
@@ -33,7 +37,13 @@ def write_csv(rows: Sequence[Mapping[str, Any] | LayerRow], path: str | Path) ->
     writer = csv.DictWriter(text, list(as_dicts[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in row.items()} for row in as_dicts)
-    write_text(path, text.getvalue())
+    path = target = Path(path)
+    for number in itertools.count(2):
+        if not target.exists() or target.read_bytes() == text.getvalue().encode():
+            break
+        target = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    write_text(target, text.getvalue())
+    return target
 
 
 def by_type(operators: Iterable[Mapping[str, Any]]) -> Operators:

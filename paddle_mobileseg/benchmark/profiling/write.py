@@ -20,13 +20,12 @@ def write_profile(operators: Sequence[Mapping[str, Any]], folder: str | Path, st
         ValueError: there are none.
         OSError: the file cannot be written.
     """
-    path = Path(folder) / f"{stem}{_OPERATORS}"
-    write_csv(operators, path)
+    path = write_csv(operators, Path(folder) / f"{stem}{_OPERATORS}")
     return f"{operator_text(operators)}\nall of them: {path}"
 
 
 def write_layers(bundle: Bundle, folder: str | Path, network: str | None = None) -> str:
-    """Write a bundle's layers to ``<network>-layers.csv``; the table as text, or why there is none.
+    """Write a bundle's layers to ``<bundle>-layers.csv``; the table as text, or why there is none.
 
     Raises:
         KeyError: ``network`` is not in the list.
@@ -36,7 +35,5 @@ def write_layers(bundle: Bundle, folder: str | Path, network: str | None = None)
         rows = layers_of_bundle(bundle, network)
     except (ValueError, ImportError) as error:
         return f"no counts per layer: {error}"
-    name = network or bundle.about.get("architecture") or bundle.about["network"]
-    path = Path(folder) / f"{name}{_LAYERS}"
-    write_csv(rows, path)
+    path = write_csv(rows, Path(folder) / f"{bundle.folder.resolve().name}{_LAYERS}")
     return f"{layer_text(rows)}\nall of them: {path}"

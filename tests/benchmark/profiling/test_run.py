@@ -163,7 +163,7 @@ def test_options_of_the_backend(arm: Any) -> None:
 def test_layers_as_a_file(bundle: Path, tmp_path: Path) -> None:
     manifest = load_bundle(bundle)
     text = write_layers(manifest, tmp_path / "records", "topformer_tiny")
-    path = tmp_path / "records" / "topformer_tiny-layers.csv"
+    path = tmp_path / "records" / f"{bundle.name}-layers.csv"
 
     assert text.startswith("layers with the most multiply-accumulate operations (15 of ")
     assert text.endswith(f"all of them: {path}")

@@ -44,6 +44,12 @@ def test_layers_as_csv(tmp_path: Path) -> None:
     )
 
 
+def test_a_table_takes_the_place_of_no_other(tmp_path: Path) -> None:
+    paths = [write_csv(rows, tmp_path / "a-layers.csv") for rows in (LAYERS, LAYERS[:2], LAYERS, LAYERS[:2])]
+    assert [path.name for path in paths] == ["a-layers.csv", "a-layers-2.csv", "a-layers.csv", "a-layers-2.csv"]
+    assert [len(path.read_text().splitlines()) for path in paths] == [5, 3, 5, 3]
+
+
 def test_no_rows_and_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no rows"):
         write_csv([], tmp_path / "a.csv")
