@@ -8,9 +8,10 @@ It reads the tensor from IN.bin (raw, C order, little-endian; ``float32`` or ``u
 first output to OUT.bin in the same way, prints one line of JSON to stdout,
 ``{"shape": [1, 256, 256], "dtype": "int32", "runtime": "2.13-rc", "times_ms": [48.5]}`` (``runtime``, Paddle Lite's
 version, and ``times_ms``, from the input in its memory to the output there, may be missing), and exits with status 0.
-For measurements it also gets ``--warmup 1``: a run before the one that counts. ``mobileseg_lite_run`` of
-``deploy/lite/cpp`` is such a program; CMD may have words before it, such as ``qemu-aarch64 -L /usr/aarch64-linux-gnu
-./mobileseg_lite_run``, or be a script that copies the files to a board and back.
+For measurements it also gets ``--warmup 1``: a run before the one that counts. Where the line has ``threads`` and
+``warmup``, what it ran with, they must be what it was told. ``mobileseg_lite_run`` of ``deploy/lite/cpp`` is such a
+program; CMD may have words before it, such as ``qemu-aarch64 -L /usr/aarch64-linux-gnu ./mobileseg_lite_run``, or be a
+script that copies the files to a board and back.
 """
 
 from __future__ import annotations
@@ -102,9 +103,8 @@ class ArmRunner:
         self._file_version = read_head(path, "arm").version
         self._command = split_command(command)
         self._path = path.absolute()
-        self._threads = threads
+        self._settings = {"threads": threads, **({"warmup": warmup} if warmup else {})}
         self._timeout_s = timeout_s
-        self._warmup = ["--warmup", str(warmup)] if warmup else []
         self.version: str | None = None
         self.stages_ms: dict[str, float] | None = None
 
@@ -125,8 +125,8 @@ class ArmRunner:
             source, target = Path(folder) / "input.bin", Path(folder) / "output.bin"
             x.astype(x.dtype.newbyteorder("<")).tofile(source)
             words = ["--model", str(self._path), "--input", str(source), "--shape", ",".join(map(str, x.shape))]
-            words += ["--dtype", x.dtype.name, "--output", str(target), "--threads", str(self._threads)]
-            words += self._warmup
+            words += ["--dtype", x.dtype.name, "--output", str(target)]
+            words += [word for name, value in self._settings.items() for word in (f"--{name}", str(value))]
             shape, dtype = self._meaning(run_to_end([*self._command, *words], self._timeout_s, self._name))
             size = int(np.prod(shape)) * dtype.itemsize
             got = target.stat().st_size if target.is_file() else None
@@ -148,6 +148,11 @@ class ArmRunner:
                 f'printed {line[:200]!r}; expected a line such as {{"shape": [1, 256, 256], "dtype": "int32"}}, the '
                 f"type one of {', '.join(_DTYPES)}"
             ) from None
+        for name, told in self._settings.items():
+            if message.get(name) not in (None, told):
+                raise self._failure(
+                    f"ran with {name} {message[name]!r}, but was told {told}; does it pass on all that it is given?"
+                )
         self.stages_ms = self._times(message.get("times_ms"))
         if version is not None:
             self.version = str(version).lstrip("v")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -37,6 +39,7 @@ print("Paddle Lite says something first")
 print(json.dumps({"shape": list(y.shape), "dtype": "int32", "runtime": "v2.13-rc"}))
 """
 )
+WARM_LABELS = LABELS.replace('"threads"):', '"threads", "warmup"):')  # for measurements
 
 
 @pytest.fixture
@@ -129,6 +132,56 @@ def test_program_of_another_version(network: Path, runner: Runner) -> None:
     arm = ArmRunner([network], 1, runner(LABELS.replace("2.13-rc", "2.10")))
     with pytest.raises(ValueError, match=r"converted by Paddle Lite 2\.13-rc, and the Paddle Lite here is 2\.10; get"):
         arm.run(X)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"threads": 1}, "ran with threads 1, but was told 4; does it pass on all that it is given"),
+        ({"threads": 4, "warmup": 0}, "ran with warmup 0, but was told 2"),
+        ({"threads": "4"}, "ran with threads '4', but was told 4"),
+        ({"threads": 4, "warmup": 2}, None),
+        ({"threads": None}, None),
+    ],
+)
+def test_program_that_ran_with_other_settings(
+    network: Path, runner: Runner, said: dict[str, Any], message: str | None
+) -> None:
+    arm = ArmRunner([network], 4, runner(WARM_LABELS.replace('"runtime"', f'**{said!r}, "runtime"')), warmup=2)
+    if message is None:
+        np.testing.assert_array_equal(arm.run(X), X.argmax(1))
+    else:
+        with pytest.raises(ChildProcessError, match=message):
+            arm.run(X)
+
+
+def test_program_that_warms_up_unasked(network: Path, runner: Runner) -> None:
+    arm = ArmRunner([network], 1, runner(LABELS.replace('"runtime"', '"warmup": 1, "runtime"')))
+    np.testing.assert_array_equal(arm.run(X), X.argmax(1))
+
+
+def test_the_pages_script_passes_on_what_it_is_given(
+    repository: Path, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/learn/lite.md: files to a board and back. Here a folder is the board."""
+    page = (repository / "docs/learn/lite.md").read_text(encoding="utf-8")
+    (script,) = (text for text in re.findall(r"^```text\n(.*?)^```", page, flags=re.S | re.M) if text.startswith("#!"))
+    board = tmp_path / "board"
+    (board / "tmp").mkdir(parents=True)
+    said = '"threads": int(args.threads), "warmup": int(args.warmup), "runtime"'
+    (board / "program.py").write_text(WARM_LABELS.replace('"runtime"', said))
+    start = f"#!{sys.executable}\nimport shutil, subprocess, sys\n"
+    scp = f"shutil.copy(*(word.replace('board:', {str(board)!r}) for word in sys.argv[2:]))\n"
+    ssh = (
+        f"words = [{str(board)!r} + word if word.startswith('/tmp/') else word for word in sys.argv[3:]]\n"
+        f"sys.exit(subprocess.run([sys.executable, {str(board / 'program.py')!r}, *words]).returncode)\n"
+    )
+    for name, text in (("on_board", script), ("scp", start + scp), ("ssh", start + ssh)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    arm = ArmRunner([network], 4, str(tmp_path / "on_board"), warmup=2)
+    np.testing.assert_array_equal(arm.run(X), X.argmax(1))
 
 
 def test_program_that_takes_too_long_is_ended_with_what_it_started(

@@ -70,13 +70,12 @@ class AdbDevice:
         chosen = self.client.choose(self.serial)
         self.serial = chosen.serial
         self.label = f"phone {chosen.serial}"
-        if self._lock is None:
-            port = self.client.environment.get("ANDROID_ADB_SERVER_PORT", "")
-            self._lock = lock(f"{self.serial}|{port}|{self.folder}", self.label)
         self.properties = adb_android.parse_properties(self._shell("getprop").stdout)
         if not self.properties:
             raise DeviceError(f"{self.label} does not say what it is (`adb shell getprop` prints nothing)")
         self.label = adb_android.name(self.properties) or "phone"  # goes into records with messages: no serial
+        if self._lock is None:  # of the phone itself, which may be attached twice: by USB and over the network
+            self._lock = lock(f"{adb_android.serial_number(self.properties, chosen.serial)}|{self.folder}", self.label)
         level = adb_android.sdk(self.properties)
         if level is None or level < OLDEST_SDK:
             release = self.properties.get("ro.build.version.release", "?")

@@ -47,6 +47,11 @@ def name(properties: dict[str, str]) -> str | None:
     return f"{maker[:1].upper()}{maker[1:]} {model}".strip()
 
 
+def serial_number(properties: dict[str, str], serial: str) -> str:
+    """What the phone says, which is the same however it is connected; else what adb calls it."""
+    return properties.get("ro.serialno") or properties.get("ro.boot.serialno") or serial
+
+
 def section(properties: dict[str, str], system: str, serial: str) -> dict[str, Any]:
     """The record's ``device``, from ``getprop`` and what :data:`linux.SECTION_SCRIPT` printed.
 
@@ -54,8 +59,7 @@ def section(properties: dict[str, str], system: str, serial: str) -> dict[str, A
     """
     texts = linux.parts(system)
     release, level = properties.get("ro.build.version.release"), sdk(properties)
-    own = properties.get("ro.serialno") or properties.get("ro.boot.serialno") or serial
-    identity = f"{own}|{properties.get('ro.build.fingerprint', '')}"
+    identity = f"{serial_number(properties, serial)}|{properties.get('ro.build.fingerprint', '')}"
     chip = f"{properties.get('ro.soc.manufacturer', '')} {properties.get('ro.soc.model', '')}".strip()
     return {
         "kind": "adb",

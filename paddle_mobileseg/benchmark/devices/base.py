@@ -125,7 +125,8 @@ def lock(name: str, label: str) -> IO[bytes]:
     """Keep a device for this process, until the file is closed or the process ends.
 
     Args:
-        name: of the device and what it is reached by; the lock is one of this user on this computer.
+        name: of the device itself, however it is reached, and its work folder; the lock is one of this user on this
+            computer.
         label: of the device, for the message.
 
     Raises:

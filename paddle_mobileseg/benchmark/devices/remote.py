@@ -2,9 +2,9 @@
 
 For each plan: files are copied (those that are there already are not), the golden inputs run on the device, and only if
 their labels are those of the trained network are times taken. The runner runs once for each turn, with one input, its
-own warm-up and its share of the runs; the state of the device is read before, every two seconds during, and after. Its
-output is fetched after each turn and looked at again. A connection that breaks, or a device that restarts, costs the
-plan it met: that begins again, at most three times.
+own warm-up and its share of the runs; the state of the device is read before, early in each turn and every two seconds
+of it, and after. Its output is fetched after each turn and looked at again. A connection that breaks, or a device that
+restarts, costs the plan it met: that begins again, at most three times.
 """
 
 from __future__ import annotations

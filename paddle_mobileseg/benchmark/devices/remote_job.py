@@ -40,6 +40,7 @@ from paddle_mobileseg.benchmark.timing import Runs
 from paddle_mobileseg.benchmark.validity import LEAST_RUNS, reasons
 from paddle_mobileseg.runtime.lite_backend import check_version
 
+FIRST_POLL_S = 0.2  # after the start of a turn: many turns are shorter than POLL_S
 POLL_S = 2.0
 
 _FIRST_S = 600.0  # for a run of which nothing is known
@@ -222,11 +223,13 @@ class Job:
         over = threading.Event()
 
         def poll() -> None:
-            while not over.wait(POLL_S):
+            pause_s = FIRST_POLL_S
+            while not over.wait(pause_s):
                 try:
                     self._note(self._device.state())
                 except DeviceError:
                     return
+                pause_s = POLL_S
 
         thread = threading.Thread(target=poll, daemon=True)
         thread.start()

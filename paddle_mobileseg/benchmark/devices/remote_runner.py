@@ -104,6 +104,8 @@ def their_words(
 ) -> list[str]:
     """The command of ``benchmark_bin`` (flags of Paddle Lite 2.10 and later: lite/api/tools/benchmark/utils/flags.cc).
 
+    It is not asked for its memory, which it reads in a thread that works and prints beside the timed runs.
+
     Args:
         program, model, source: paths on the device; the source is text, numbers with blanks between.
         x_shape: of the input, which it takes as float32 always.
@@ -112,7 +114,7 @@ def their_words(
     """
     numbered = {**settings, "power_mode": POWER_MODES.index(settings["power_mode"])}
     words = [program, f"--optimized_model_file={model}", f"--input_shape={','.join(map(str, x_shape))}"]
-    words += [f"--input_data_path={source}", f"--backend={target}", "--enable_memory_profile=true"]
+    words += [f"--input_data_path={source}", f"--backend={target}"]
     return words + [f"--{name}={value}" for name, value in numbered.items()]
 
 

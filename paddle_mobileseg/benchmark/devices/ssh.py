@@ -65,18 +65,24 @@ _ABIS = {"aarch64": "arm64-v8a", "arm64": "arm64-v8a", "armv7l": "armeabi-v7a", 
 _UNTIL_WE_END = "exec sh -c 'read -r line'"
 _LONGEST_SOCKET = 80  # of the about 104 bytes that a socket's path may have; ssh adds 17
 
-_CHECK = 'echo "$HOME"; uname -s; uname -m; getconf LONG_BIT 2>/dev/null || echo; command -v sha256sum || echo'
+_SHORT_S = 30.0  # for commands that do next to nothing
+
+_CHECK = """\
+echo "$HOME"; uname -s; uname -m; getconf LONG_BIT 2>/dev/null || echo; command -v sha256sum || echo
+uname -n; cat /etc/machine-id /proc/device-tree/serial-number 2>/dev/null | tr -d '\\0'; :"""
 _TRY_FOLDER = """\
 mkdir -p {0} && cd {0} && printf '#!/bin/sh\\nexit 0\\n' > .try-{1} && chmod 755 .try-{1} || exit 3
 ./.try-{1}; s=$?; rm -f .try-{1}; [ $s = 0 ] || exit 4
 """
-# The shell that sshd starts leads a process group of its own; its number and the boot are kept until the program ends.
-# All that are there are ended: one process measures at a time, so that others are left over from one that was killed.
-_NOTE_GROUP = "read -r b < /proc/sys/kernel/random/boot_id; set -- $(cat /proc/$$/stat); echo $b $5 > {0}"
+# The shell that sshd starts leads a process group of its own; the boot, its number and when it started are kept until
+# the program ends: another process may have the number later. All that are there are ended: one process measures at a
+# time, so that others are left over from one that was killed.
+_NOTE_GROUP = "read -r b < /proc/sys/kernel/random/boot_id; set -- $(cat /proc/$$/stat); echo $b $5 ${{22}} > {0}"
 _KILL_GROUPS = """\
 read -r now < /proc/sys/kernel/random/boot_id
 for f in {0}/.run-*; do [ -f "$f" ] || continue
-read -r b g < "$f"; [ "$b" = "$now" ] && kill -s KILL -- "-$g" 2>/dev/null; rm -f "$f"; done; :
+read -r b g t < "$f"; set -- $(cat "/proc/$g/stat" 2>/dev/null)
+[ "$b $t" = "$now ${{22:-gone}}" ] && kill -s KILL -- "-$g" 2>/dev/null; rm -f "$f"; done; :
 """
 
 
@@ -129,8 +135,6 @@ class SshDevice:
 
     def check(self, runner: Path | None = None) -> None:
         """See :class:`Device`. DeviceError: no ssh, unknown host or key, no Linux, no usable folder, wrong ABI."""
-        if self._taken is None:
-            self._taken = lock(f"{self._address}|{self._folder}", self.label)
         try:
             self._look(runner)
         except BaseException:
@@ -138,13 +142,15 @@ class SshDevice:
             raise
 
     def _look(self, runner: Path | None) -> None:
-        done = self._shell(_CHECK, 30)
-        home, system, machine, bits, hasher, *_ = [*done.stdout.splitlines(), "", "", "", "", ""]
+        done = self._shell(_CHECK, _SHORT_S)
+        home, system, machine, bits, hasher, *identity = [*done.stdout.splitlines(), "", "", "", "", ""]
         if system != "Linux":
             raise DeviceError(f"{self.label} runs {system or 'an unknown system'}; expected Linux")
         if not hasher:
             raise DeviceError(f"{self.label} has no sha256sum, which checks what is copied; install coreutils there")
         abi = _ABIS.get(machine, machine)
+        if self._taken is None:  # of the board itself, which may have several addresses, and of the user there
+            self._taken = lock(f"{' '.join(identity)}|{home}|{self._folder}", self.label)
         self._abis = ["armeabi-v7a" if abi == "arm64-v8a" and bits == "32" else abi]
         self.folder = self._usable_folder(home)
         self._kill_groups()
@@ -159,7 +165,7 @@ class SshDevice:
         candidates = [self._folder] if self._folder else [f"{home}/{name}", f"/var/tmp/{name}", f"/tmp/{name}"]
         why = []
         for folder in candidates:
-            done = self._shell(_TRY_FOLDER.format(shlex.quote(folder), self._token), 30)
+            done = self._shell(_TRY_FOLDER.format(shlex.quote(folder), self._token), _SHORT_S)
             if done.returncode == 0:
                 return folder
             reason = "programs there may not be run (mounted noexec?)" if done.returncode == 4 else "cannot be written"
@@ -201,7 +207,7 @@ class SshDevice:
         with open(local, "rb") as file:
             done = self._shell(script, 600, file)
         if done.returncode != 0:
-            self._shell(f"rm -f -- {part}", 30)
+            self._shell(f"rm -f -- {part}", _SHORT_S)
             raise DeviceError(f"cannot copy {local.name} to {self.label}:{remote}:\n  {done.last_words()}")
         if done.stdout.split()[:1] != [wanted]:
             raise DeviceLost(f"{local.name} did not arrive at {self.label} as it was sent")
@@ -215,10 +221,10 @@ class SshDevice:
             raise FileNotFoundError(f"{self.label} has no file {remote}")
         part = local.with_name(f".{local.name}.{self._token}.part")
         try:
-            with open(part, "wb") as file:
-                returncode, _, stderr = self._ssh(f"cat -- {source}", 600, None, file)
+            returncode, content, stderr = self._ssh(f"cat -- {source}", 600)
             if returncode != 0:
                 raise self._failure(stderr)
+            part.write_bytes(content)
             if sha256(part) != done.stdout.split()[0]:
                 raise DeviceLost(f"{remote} did not arrive from {self.label} as it is there")
             os.replace(part, local)
@@ -233,7 +239,12 @@ class SshDevice:
         start = f"cd {shlex.quote(self.folder)} || exit; {_NOTE_GROUP.format(note)}"
         try:
             return self._status(with_status(f"( {start}; {quote(argv, environment)} )") + f"; rm -f {note}", timeout_s)
-        except (DeviceTimeout, KeyboardInterrupt):
+        except DeviceTimeout:
+            self._kill_groups()
+            raise DeviceTimeout(
+                f"{argv[0]} did not end within {timeout_s:g} s on {self.label}; it was killed"
+            ) from None
+        except KeyboardInterrupt:
             with contextlib.suppress(DeviceError):
                 self._kill_groups()
             raise
@@ -246,7 +257,7 @@ class SshDevice:
             try:
                 self._kill_groups()
                 return
-            except (DeviceLost, DeviceTimeout) as error:
+            except DeviceLost as error:
                 if time.monotonic() >= deadline:
                     raise DeviceLost(f"{self.label} did not come back in {timeout_s:g} s: {error}") from error
             time.sleep(min(1.0, max(deadline - time.monotonic(), 0.0)))
@@ -274,7 +285,7 @@ class SshDevice:
         return failure(self.label, said)
 
     def _kill_groups(self) -> None:
-        self._shell(_KILL_GROUPS.format(shlex.quote(self.folder or ".")), 30)
+        self._shell(_KILL_GROUPS.format(shlex.quote(self.folder or ".")), _SHORT_S)
 
     def _checked(self, script: str, purpose: str) -> str:
         done = self._shell(script, 60)
@@ -283,30 +294,33 @@ class SshDevice:
         return done.stdout
 
     def _shell(self, script: str, timeout_s: float, stdin: IO[bytes] | None = None) -> Completed:
-        """Run a script of ours; whatever its exit status."""
-        return self._status(with_status(f"( {script}\n)"), timeout_s, stdin)
+        """Run a script of ours, whatever its exit status; where it does not end, the connection hangs."""
+        try:
+            return self._status(with_status(f"( {script}\n)"), timeout_s, stdin)
+        except DeviceTimeout as error:
+            raise DeviceLost(f"{self.label} does not answer: {error}") from None
 
     def _status(self, script: str, timeout_s: float, stdin: IO[bytes] | None = None) -> Completed:
-        _, stdout, stderr = self._ssh(script, timeout_s, stdin, None)
-        found = split_status(stdout)
+        _, stdout, stderr = self._ssh(script, timeout_s, stdin)
+        found = split_status(stdout.decode(errors="replace"))
         if found is None:
             raise self._failure(stderr)
         return Completed(found[1], found[0], stderr.replace("\r\n", "\n"))
 
-    def _ssh(
-        self, script: str, timeout_s: float, stdin: IO[bytes] | None, stdout: IO[bytes] | None
-    ) -> tuple[int, str, str]:
-        """The client's exit status and texts of one script in the board's ``sh``."""
+    def _ssh(self, script: str, timeout_s: float, stdin: IO[bytes] | None = None) -> tuple[int, bytes, str]:
+        """The client's exit status, what one script in the board's ``sh`` prints, and error output."""
         self._connect()
+        mark = f"mobileseg-start:{self._token}\n"  # the login shell before it may print what its .bashrc says
+        script = f"echo {mark}{script}"
         process = self._client(
             ["-S", self._control, *self._options, "--", self._destination, f"exec sh -c {shlex.quote(script)}"],
             stdin or subprocess.DEVNULL,
-            stdout or subprocess.PIPE,
+            subprocess.PIPE,
         )
         try:
             out, err = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise DeviceTimeout(f"{self.label}: not done after {timeout_s:g} s, stopped") from error
+            raise DeviceTimeout(f"{self.label}: not done after {timeout_s:g} s") from error
         finally:
             if process.returncode is None:  # the shared connection has its pipes too, so that they may not end
                 process.kill()
@@ -314,7 +328,7 @@ class SshDevice:
             for pipe in (process.stdout, process.stderr):
                 if pipe is not None:
                     pipe.close()
-        return process.returncode, (out or b"").decode(errors="replace"), err.decode(errors="replace")
+        return process.returncode, out.partition(mark.encode())[2], err.decode(errors="replace")
 
     def _connect(self) -> None:
         """Open the connection that all commands share, unless it is open."""

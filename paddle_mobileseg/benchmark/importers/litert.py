@@ -24,13 +24,15 @@ SIGNS = (
 
 _LABEL = re.compile(r"^\s*(?:(?:INFO|WARNING|ERROR|VERBOSE): ?)")
 _COMMAND = r"\bbenchmark_(?:litert_)?model +--"
+# In the order of a run. An app's log has neither the command nor STARTING!.
+_MARKS = (_COMMAND, r"STARTING!", r"Log parameter values verbosely", r"[Ii]nference timings in \w+:")
 _SAME_MEAN = 1e-3  # six digits are printed
 _MIB = 2**20
 
 
 def read(lines: Sequence[str]) -> list[Record]:
     """A record for each run."""
-    return [_record(run) for run in texts.runs(lines, _COMMAND, r"STARTING!", r"inference timings in \w+:")]
+    return [_record(run) for run in texts.runs(lines, *_MARKS)]
 
 
 def _record(labelled: list[str]) -> Record:

@@ -32,8 +32,8 @@ def _records(lines: list[str]) -> list[Record]:
     made: list[Record] = []
     missing: set[str] = set()
     for line in lines:
-        if fault := re.search(r"fopen (\S+?)(?:\.param)? failed", line):
-            missing.add(fault[1].rpartition("/")[2])
+        if fault := re.search(r"fopen (\S+) failed", line):
+            missing.add(_name(fault[1]))
         elif row := _ROW.match(line):
             made.append(_record(lines, row, missing))
     seen = {each["model"]["network"] for each in made}
@@ -45,7 +45,7 @@ def _records(lines: list[str]) -> list[Record]:
 
 
 def _record(lines: list[str], row: re.Match[str], missing: set[str]) -> Record:
-    name = row[1].removesuffix(".param")
+    name = _name(row[1])
     made = _described(lines, name)
     try:
         if name in missing:
@@ -56,6 +56,11 @@ def _record(lines: list[str], row: re.Match[str], missing: set[str]) -> Record:
     except texts.NoTimesError as error:
         return texts.failed(made, str(error))
     return texts.usable(made)
+
+
+def _name(said: str) -> str:
+    """A network's name: what a line calls it is a name, or the file that was given."""
+    return str(texts.file_entry(said)["name"]).removesuffix(".param")
 
 
 def _described(lines: list[str], name: str | None) -> Record:

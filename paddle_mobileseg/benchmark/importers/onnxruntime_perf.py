@@ -47,6 +47,9 @@ def _record(lines: list[str]) -> Record:
         threads=threads or _number(options, "x"),
         options={"execution_provider": options["e"][0]} if "e" in options else {},
     )
+    at_once = _number(options, "c")
+    if at_once is not None:
+        made["backend"]["options"]["concurrent_runs"] = at_once
     if "t" not in options or options.get("m") == ["times"]:
         made["protocol"]["min_runs"] = _number(options, "r")
     try:
@@ -54,17 +57,21 @@ def _record(lines: list[str]) -> Record:
     except texts.NoTimesError as error:
         return texts.failed(made, str(error))
     made["memory"]["peak_resident_bytes"] = texts.whole(lines, r"Peak working set size: *(\d+)")
-    return texts.usable(made)
+    crowd = f"{at_once} runs at a time (-c): a run's time is not that of a network that runs alone"
+    return texts.usable(made, [crowd] if at_once is not None and at_once > 1 else [])
 
 
 def _options(command: str | None) -> dict[str, list[str]]:
-    """Values of single-letter options of the command, and under ``""`` what belongs to none."""
+    """Values of single-letter options, ``-c 4``, ``-c4`` or ``--c=4``; under ``""`` what belongs to none."""
     found: dict[str, list[str]] = {"": []}
     words = [] if command is None else command.split()[1:]
     name = ""
     for each in words:
-        if match := re.fullmatch(r"-([A-Za-z])", each):
+        if match := re.fullmatch(r"--?([A-Za-z])(?:=(.+)|(\d+))?", each):
             name = match[1] if match[1] in _VALUED else ""
+            if value := match[2] or match[3]:
+                found.setdefault(name, []).append(value)
+                name = ""
         else:
             found.setdefault(name, []).append(each)
             name = ""

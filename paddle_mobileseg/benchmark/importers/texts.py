@@ -10,6 +10,7 @@ from typing import Any
 
 from paddle_mobileseg.benchmark import record
 from paddle_mobileseg.benchmark.record import Record
+from paddle_mobileseg.benchmark.validity import LEAST_RUNS
 
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)\b)"
 PROGRAM = r"(?<![^\s$#>])[^\s$#>]*"  # its folder, without what a shell puts in front of a command
@@ -161,7 +162,34 @@ def failed(made: Record, message: str) -> Record:
     return record.fail(made, "NoTimes", "measure", message)
 
 
-def usable(made: Record) -> Record:
-    """Make a record one whose times may be used."""
-    made["status"], made["validity"] = "ok", {"valid": True, "reasons": []}
+def usable(made: Record, why: Sequence[str] = ()) -> Record:
+    """Make a record one whose times may be used, unless it says itself that there were too few runs or no warm-up.
+
+    Args:
+        made: with its ``protocol`` and ``timing``.
+        why: further reasons against it.
+    """
+    return judged(made, [*why, *_too_short(made), *no_warmup(made)])
+
+
+def judged(made: Record, why: Sequence[str]) -> Record:
+    """Make a record one whose times may be used, or must not be, for these reasons."""
+    made["status"] = "invalid" if why else "ok"
+    made["validity"] = {"valid": not why, "reasons": list(why)}
     return made
+
+
+def _too_short(made: Record) -> list[str]:
+    timing = made["timing"]
+    count = next(each["count"] for each in (timing["network"], *timing["stages"].values()) if each is not None)
+    if count is None or count >= LEAST_RUNS:
+        return []
+    return [f"too short: {count} timed runs; at least {LEAST_RUNS} are needed"]
+
+
+def no_warmup(made: Record) -> list[str]:
+    """The reason against a record that says of its warm-up, which is runs or seconds, that there was none."""
+    said = [each for each in (made["protocol"]["warmup_runs"], made["protocol"]["warmup_s"]) if each is not None]
+    if not said or any(said):
+        return []
+    return ["no warm-up: the first run of the process is one of those that count"]

@@ -50,10 +50,6 @@ first = 9.870
 min   = 4.100
 max   = 5.900
 avg   = 4.567
-
-Memory Usage(unit: MB):
-init  = 10.5
-peak  = 21.5
 END
 """
 

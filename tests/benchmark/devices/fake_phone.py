@@ -57,6 +57,8 @@ class FakePhone:
         about = yaml.safe_load((PHONES / f"{name}.yml").read_text(encoding="utf-8")) | dict(changes or {})
         self.about: dict[str, Any] = about
         self.serial: str = about["serial"]
+        # Of its own, so that no other phone, of another run of the tests either, is taken for it.
+        about["properties"]["ro.serialno"] = f"{self.serial}-{uuid.uuid4().hex[:8]}"
         self.features: list[str] = about["features"]
         self.state: str = about.get("state", "device")
         self.free_kib: int = about["free_kib"]

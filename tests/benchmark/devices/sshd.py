@@ -125,6 +125,19 @@ class LocalSshd:
             self._server = None
             self._log.close()
 
+    def hang(self) -> None:
+        """Answer nothing any more, as where the network is gone; :meth:`stop` ends it also then."""
+        with self._changing:
+            assert self._server is not None
+            for process in [self._server.pid, *children(self._server.pid)]:
+                os.kill(process, signal.SIGSTOP)
+
+    def greet(self, words: str) -> None:
+        """Print this before each command, as a login shell does whose ``.bashrc`` prints."""
+        key = self.key.with_suffix(".pub").read_text()
+        script = f'printf \\"{words}\\"; eval \\"$SSH_ORIGINAL_COMMAND\\"'
+        (self.folder / "authorized_keys").write_text(f'command="{script}" {key}')
+
     def command(self, name: str, script: str) -> None:
         """A program that remote commands find before the system's."""
         (self.bin / name).write_text(f"#!/bin/sh\n{script}\n")

@@ -17,6 +17,7 @@ import yaml
 from paddle_mobileseg.benchmark.devices import DeviceError, DeviceLost
 from paddle_mobileseg.benchmark.devices.adb import AdbDevice
 from paddle_mobileseg.benchmark.devices.adb_client import AdbClient
+from paddle_mobileseg.benchmark.devices.base import with_status
 from paddle_mobileseg.benchmark.record import schema
 from tests.benchmark.devices import fake_phone, record_phone, stand_in_runner
 from tests.benchmark.devices.fake_adb_server import FakeAdbServer
@@ -155,6 +156,24 @@ class TestFinding:
         first.cleanup()
         opened(server, serial="7a31c0de")
 
+    def test_a_phone_that_is_attached_twice_is_one(self, start: Start) -> None:
+        """By USB and over the network, or to two servers: the second neither ends nor removes what the first has."""
+        server = start("snapdragon_855", ("snapdragon_855", {"serial": "192.168.0.7:5555"}))
+        server.phones[1].set_property("ro.serialno", server.phones[0].about["properties"]["ro.serialno"])
+        first = opened(server, serial="7a31c0de")
+        server.requests.clear()
+        other = AdbDevice("192.168.0.7:5555", environment=server.env)
+        with pytest.raises(DeviceError, match="Example Phone 855 is being measured by another process"):
+            other.check()
+        assert [each for each in server.requests if each.startswith("shell")] == [f"shell {with_status('getprop')}"]
+
+        elsewhere = start("snapdragon_855")
+        elsewhere.phones[0].set_property("ro.serialno", server.phones[0].about["properties"]["ro.serialno"])
+        with pytest.raises(DeviceError, match="is being measured by another process"):
+            opened(elsewhere)
+        first.cleanup()
+        other.check()
+
     def test_a_phone_must_be_checked_first(self) -> None:
         with pytest.raises(DeviceError, match=r"call check\(\) first"):
             AdbDevice().state()
@@ -162,7 +181,9 @@ class TestFinding:
 
 class TestWhatItSays:
     def test_snapdragon_855(self, start: Start) -> None:
-        device = opened(start("snapdragon_855"))
+        server = start("snapdragon_855")
+        device = opened(server)
+        serial = server.phones[0].about["properties"]["ro.serialno"]
 
         assert device.section() == {
             "kind": "adb",
@@ -176,7 +197,7 @@ class TestWhatItSays:
             "android": {"release": "10", "sdk": 29},
             "gpu": "Adreno640v2",
             "fingerprint": hashlib.sha256(
-                b"7a31c0de|Example/phone855/phone855:10/QKQ1.190825.002/1234567:user/release-keys"
+                f"{serial}|Example/phone855/phone855:10/QKQ1.190825.002/1234567:user/release-keys".encode()
             ).hexdigest()[:12],
         }
         mhz = [1036.8] * 4 + [1056.0] * 3 + [1171.2]

@@ -312,6 +312,16 @@ def test_long_measurements_have_turns(linux: Board, tmp_path: Path, monkeypatch:
     assert made["thermal"]["before"]["at_s"] <= during[0] <= during[-1] <= made["thermal"]["after"]["at_s"]
 
 
+def test_the_state_is_read_in_turns_shorter_than_the_usual_pause(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_job, "POLL_S", 1000.0)
+    bundle = write_bundle(tmp_path / "bundle", inputs=2)
+    (made,) = measure(board, [Plan(bundle, "lite-arm")], board.runner(bundle, ms=100.0))
+    assert made["protocol"]["turns"] == [0] * 6 + [1] * 6
+    assert len(made["thermal"]["during"]) == 2  # one for each turn
+
+
 def test_affinity(linux: Board, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     runner = linux.runner(bundle)

@@ -41,12 +41,13 @@ def test_benchmark_bin(linux: Board, tmp_path: Path, proved: bool) -> None:
     assert made["timing"]["network"] is None  # it times Run() alone
     assert made["timing"]["stages"]["compute"]["mean"] == 4.567
     assert made["timing"]["first"] == {"load": 12.345, "network": 9.87}
-    assert made["memory"]["peak_resident_bytes"] == round(21.5 * 2**20)
+    assert made["memory"]["peak_resident_bytes"] is None
     assert (made["parity"] is not None) == proved
     assert proved or "labels not proved on the device" in made["validity"]["reasons"][0]
     said = note.read_text().split()
     assert "--input_shape=1,3,8,10" in said
     assert {"--warmup=2", "--repeats=12", "--threads=1", "--power_mode=3", "--backend=arm"} <= set(said)
+    assert not [word for word in said if "memory" in word]  # which a thread would read beside the timed runs
     with np.load(bundle / GOLDEN) as golden:
         np.testing.assert_array_equal(np.loadtxt(f"{note}.in", np.float32), golden["input_0"].ravel())
 
