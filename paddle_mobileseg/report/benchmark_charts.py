@@ -10,15 +10,15 @@ from html import escape
 
 from markupsafe import Markup
 
+from paddle_mobileseg.report.benchmark_labels import FAR, NEAR, Box, Rooms, leader, text_width
 from paddle_mobileseg.report.charts import Place, nice_ticks, tick_text
 
-LOG_RATIO = 12  # latencies further apart than that get a logarithmic axis
+LOG_RATIO = 12  # values further apart than that get a logarithmic axis
 MARKS = {"measured": "circle", "imported": "square", "published": "diamond", "estimated": "triangle"}
 
+_TARGET = 12.0  # radius of what a finger may touch around a mark
 _STRIP = (1000, 36)  # of spread charts, in units that the page stretches
 _SERIES = (1000, 60)
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,12 @@ class Size:
         """Where the points are."""
         return 48, 30, self.width - 18, self.height - 48
 
+    @property
+    def label_area(self) -> Box:
+        """Where their labels may be: a little beyond, but not on the numbers of an axis."""
+        left, top, right, bottom = self.area
+        return left, top - 26, right + 16, bottom + 6
+
 
 SIZES = (Size("wide", 700, 460, 12.5), Size("narrow", 340, 400, 12.5))
 
@@ -46,7 +52,9 @@ class Point:
     Attributes:
         x: such as a latency in ms, above 0.
         y: such as mIoU.
+        network: labels stand nearer to points of their network than to others.
         label: written beside the point; empty for none.
+        short: written instead where the label has no room, such as a number; empty for none.
         title: the point in words.
         href: where a click leads.
         kind: a key of ``MARKS``: where ``x`` comes from.
@@ -58,9 +66,11 @@ class Point:
 
     x: float
     y: float
+    network: str
     label: str
     title: str
     href: str
+    short: str = ""
     kind: str = "measured"
     solid: bool = True
     colour: int = 0
@@ -117,7 +127,7 @@ def scatter(
         x_name, y_name: with their units.
         title: for a screen reader.
         sizes: names of ``SIZES``.
-        zero: whether ``y`` starts at 0.
+        zero: whether ``y`` starts at 0, or is logarithmic where its values are far apart.
 
     Raises:
         ValueError: no points.
@@ -138,22 +148,17 @@ def _scatter(
     size: Size,
 ) -> Markup:
     xs, ys = [point.x for point in points], [point.y for point in points]
-    logarithmic = max(xs) > LOG_RATIO * min(xs)
-    x_ticks = log_ticks(min(xs), max(xs)) if logarithmic else nice_ticks(0, max(xs), 6 if size.width > 400 else 4)
-    low, high = 0.0 if zero else min(ys), max(ys)
-    apart = high - low > 1e-4 * abs(high)  # else the ticks would have equal texts
-    y_ticks = nice_ticks(low, high, 6) if apart else nice_ticks(low * 0.95, high * 1.05 or 1.0, 4)
+    across = _from_zero(xs, 6 if size.width > 400 else 4)
+    upward = _from_zero(ys, 6) if zero else _around(ys)
     left, top, right, bottom = size.area
 
     def place(x: float, y: float) -> tuple[float, float]:
-        if logarithmic:
-            across = math.log(x / x_ticks[0]) / math.log(x_ticks[-1] / x_ticks[0])
-        else:
-            across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
-        up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
-        return left + across * (right - left), bottom - up * (bottom - top)
+        return left + across.share(x) * (right - left), bottom - upward.share(y) * (bottom - top)
 
-    parts = [*_grid(x_ticks, y_ticks, place, size), *_names(names, logarithmic, size)]
+    x_name, y_name = (
+        name + (", logarithmic" if axis.logarithmic else "") for name, axis in zip(names, (across, upward), strict=True)
+    )
+    parts = [*_grid(across.ticks, upward.ticks, place, size), *_names(f"{x_name} →", f"↑ {y_name}", size)]
     lines: list[Box] = []
     for kind, front in fronts:
         line = [place(*point) for point in step_line(front)]
@@ -164,11 +169,42 @@ def _scatter(
                 (min(a[0], b[0]) - 1, min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1)
                 for a, b in itertools.pairwise(line)
             ]
-    drawn = sorted(points, key=lambda point: point.front)
+    kinds = list(MARKS)  # the smaller marks of what was measured lie on the others
+    drawn = sorted(points, key=lambda point: (-kinds.index(point.kind), point.front))
     placed = [place(point.x, point.y) for point in drawn]
-    parts += [_mark(point, x, y) for point, (x, y) in zip(drawn, placed, strict=True)]
-    parts += _labels(drawn, placed, lines, size)
+    parts += [_mark(point, at, placed) for point, at in zip(drawn, placed, strict=True)]
+    parts += _labels(drawn, placed, lines, f"↑ {y_name}", size)
     return _svg(f"chart scatter {size.name}", size.width, size.height, title, parts)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Ticks from one end to the other, at least two."""
+
+    ticks: list[float]
+    logarithmic: bool = False
+
+    def share(self, value: float) -> float:
+        """How far a value is along the axis, 0 to 1."""
+        first, last = self.ticks[0], self.ticks[-1]
+        if self.logarithmic:
+            return math.log(value / first) / math.log(last / first)
+        return (value - first) / (last - first)
+
+
+def _from_zero(values: Sequence[float], count: int) -> _Axis:
+    """From 0; logarithmic where values above 0 are far apart. ``count``: about how many ticks."""
+    low, high = min(values), max(values)
+    if low > 0 and high > LOG_RATIO * low:
+        return _Axis(log_ticks(low, high), True)
+    return _Axis(nice_ticks(0, high, count))
+
+
+def _around(values: Sequence[float]) -> _Axis:
+    """From the least of the values to the largest."""
+    low, high = min(values), max(values)
+    apart = high - low > 1e-4 * abs(high)  # else the ticks would have equal texts
+    return _Axis(nice_ticks(low, high, 6) if apart else nice_ticks(low * 0.95, high * 1.05 or 1.0, 4))
 
 
 def _svg(classes: str, width: int, height: int, title: str, parts: Sequence[str], stretched: bool = False) -> Markup:
@@ -192,90 +228,65 @@ def _grid(x_ticks: Sequence[float], y_ticks: Sequence[float], place: Place, size
         yield f'<text class="tick" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{tick_text(tick)}</text>'
 
 
-def _names(names: tuple[str, str], logarithmic: bool, size: Size) -> Iterator[str]:
+def _names(across: str, upward: str, size: Size) -> Iterator[str]:
     _, top, right, bottom = size.area
-    note = ", logarithmic" if logarithmic else ""
-    yield f'<text class="axis" x="{right}" y="{bottom + 38}" text-anchor="end">{escape(names[0])}{note} →</text>'
-    yield f'<text class="axis" x="4" y="{top - 16}">↑ {escape(names[1])}</text>'
+    yield f'<text class="axis" x="{right}" y="{bottom + 38}" text-anchor="end">{escape(across)}</text>'
+    yield f'<text class="axis" x="4" y="{top - 16}">{escape(upward)}</text>'
 
 
-def _mark(point: Point, x: float, y: float) -> str:
-    r = 6.0 if point.front else 4.5
+def _mark(point: Point, at: tuple[float, float], placed: Sequence[tuple[float, float]]) -> str:
+    """A mark, and around it what is touched: it ends halfway to the next mark, so that a mark behind others has its
+    own too."""
+    x, y = at
+    circle = 6.0 if point.front else 4.5
+    r = circle + 1.5  # of other shapes, which show behind a circle of the same place
     shapes = {
-        "circle": f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}"/>',
+        "circle": f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{circle}"/>',
         "square": f'<path d="M{x - r:.1f} {y - r:.1f}h{2 * r}v{2 * r}h{-2 * r}z"/>',
-        "diamond": f'<path d="M{x:.1f} {y - r - 2:.1f}l{r + 2} {r + 2}l{-r - 2} {r + 2}l{-r - 2} {-r - 2}z"/>',
+        "diamond": f'<path d="M{x:.1f} {y - r - 1:.1f}l{r + 1} {r + 1}l{-r - 1} {r + 1}l{-r - 1} {-r - 1}z"/>',
         "triangle": f'<path d="M{x:.1f} {y - r - 1:.1f}l{r + 1} {2 * r}h{-2 * r - 2}z"/>',
     }
+    free = min((math.dist(at, other) / 2 for other in placed if other != at), default=_TARGET)
     classes = f"mark {point.kind} c{point.colour}{' solid' if point.solid else ''}{' best' if point.front else ''}"
     return (
-        f'<a class="{classes}" href="{escape(point.href)}" data-n="{point.number}">'
-        f'<title>{escape(point.title)}</title><circle class="target" cx="{x:.1f}" cy="{y:.1f}" r="12"/>'
+        f'<a class="{classes}" href="{escape(point.href)}" data-n="{point.number}"><title>{escape(point.title)}</title>'
+        f'<circle class="target" cx="{x:.1f}" cy="{y:.1f}" r="{max(min(free, _TARGET), 3):.1f}"/>'
         f"{shapes[MARKS[point.kind]]}</a>"
     )
 
 
 def _labels(
-    points: Sequence[Point], placed: Sequence[tuple[float, float]], lines: Sequence[Box], size: Size
+    points: Sequence[Point], placed: Sequence[tuple[float, float]], lines: Sequence[Box], axis: str, size: Size
 ) -> Iterator[str]:
-    """Labels where they cover neither a mark nor each other, nor a line if it can be; without room there is none.
-
-    Those of the fronts are placed first.
-    """
-    marks = [(x - 7.0, y - 7.0, x + 7.0, y + 7.0) for x, y in placed]
-    taken: list[Box] = []
-    order = sorted(range(len(points)), key=lambda i: (not points[i].front, points[i].x))
-    for i in order:
-        if not points[i].label:
-            continue
-        (x, y), best = placed[i], points[i].front
-        text = points[i].label
-        others = [mark for j, mark in enumerate(marks) if j != i]
-        extent = text_width(text, size.font), size.font * 1.25
-        box = find_room(x, y, extent, [*others, *taken, *lines], size.area, 22)
-        box = box or find_room(x, y, extent, [*others, *taken], size.area, 125 if best else 22)
-        if box is None:
-            continue
-        taken.append(box)
-        left, top, right, bottom = box
-        near = min(max(x, left), right), min(max(y, top), bottom)
-        if math.dist(near, (x, y)) > 16:
-            yield f'<path class="leader" d="M{x:.1f} {y:.1f}L{near[0]:.1f} {near[1]:.1f}"/>'
-        anchor = f'x="{(left + right) / 2:.1f}" y="{bottom - size.font * 0.32:.1f}" text-anchor="middle"'
-        yield f'<text class="label{" best" if best else ""}" data-n="{points[i].number}" {anchor}>{escape(text)}</text>'
-
-
-def text_width(text: str, font: float) -> float:
-    """An upper estimate for the width of a text in sans-serif fonts, in the unit of ``font``."""
-    return font * sum(0.36 if c in "iljtfr.,:;'| ()[]" else 0.95 if c in "mwMW@%" else 0.66 for c in text) + 4
-
-
-def find_room(
-    x: float, y: float, extent: tuple[float, float], taken: Sequence[Box], area: Box, farthest: float
-) -> Box | None:
-    """The box nearest to a point that is inside ``area`` and touches none of ``taken``; ``None`` if there is none.
+    """Labels where they have room; those of the fronts are placed first, then those of what was measured.
 
     Args:
-        x, y: the point.
-        extent: width and height of the box.
-        farthest: from the point.
+        axis: the name of the upward axis, which is above it.
     """
-    width, height = extent
-    for distance in (each for each in (9, 14, 22, 34, 50, 70, 95, 125) if each <= farthest):
-        for across, up in ((1, 0), (0, 1), (-1, 0), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
-            reach = distance if not (across and up) else distance * 0.75
-            middle_x = x + across * (reach + width / 2)
-            middle_y = y - up * (reach + height / 2)
-            box = (middle_x - width / 2, middle_y - height / 2, middle_x + width / 2, middle_y + height / 2)
-            inside = box[0] >= area[0] and box[1] >= area[1] and box[2] <= area[2] and box[3] <= area[3]
-            if inside and not any(overlaps(box, other) for other in taken):
-                return box
-    return None
+    above = (0.0, 0.0, 8 + text_width(axis, size.font), size.area[1] - 8)
+    marks = [(at, point.network) for point, at in zip(points, placed, strict=True)]
+    rooms = Rooms(size.label_area, marks, lines, [above])
+    kinds = list(MARKS)
+    ordered = sorted(zip(points, placed, strict=True), key=lambda p: (not p[0].front, kinds.index(p[0].kind), p[0].x))
+    for point, at in ordered:
+        for text, name in ((point.label, point.network), (point.short, None)):
+            extent = text_width(text, size.font), size.font * 1.25
+            box = rooms.find(at, name, extent, FAR if point.front or name is None else NEAR) if text else None
+            if box is not None:
+                yield from _label(point, text, at, box, size)
+                break
 
 
-def overlaps(a: Box, b: Box) -> bool:
-    """Whether two boxes share more than an edge."""
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def _label(point: Point, text: str, at: tuple[float, float], box: Box, size: Size) -> Iterator[str]:
+    line = leader(at, box)
+    if line is not None:
+        (x, y), (end_x, end_y) = line
+        path = f"M{x:.1f} {y:.1f}L{end_x:.1f} {end_y:.1f}"
+        yield f'<path class="leader" data-n="{point.number}" d="{path}"/>'
+    left, _, right, bottom = box
+    anchor = f'x="{(left + right) / 2:.1f}" y="{bottom - size.font * 0.32:.1f}" text-anchor="middle"'
+    classes = "label best" if point.front else "label"
+    yield f'<text class="{classes}" data-n="{point.number}" {anchor}>{escape(text)}</text>'
 
 
 def thin(values: Sequence[float], most: int) -> list[float]:

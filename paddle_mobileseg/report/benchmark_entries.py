@@ -1,7 +1,7 @@
 """Records as the benchmark page needs them: numbered, made safe to show, grouped by device.
 
 A record may come from anybody, so texts are shortened, control characters and long lists removed; the template escapes
-what is left.
+what is left. Commands stay whole, so that they can be used; one beyond all reason is cut, and the page says so.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from paddle_mobileseg.benchmark import identity, published
 from paddle_mobileseg.benchmark import record as records
 from paddle_mobileseg.benchmark.record import STAGES, Record
 
-NOT_MEASURED = "not measured"
 UNKNOWN_DEVICE = "unknown device"
 STAGE_NAMES = {stage: stage.replace("_", " ") for stage in STAGES}
 
 _LONGEST = 160  # characters of a text
-_LONGEST_COMMAND = 1500
+_LONGEST_COMMAND = 100_000
+_LONGEST_OF = {"command": _LONGEST_COMMAND, "message": 1500, "source": 1500}  # of these fields
 _MOST = 400  # entries of an object, or of a list that does not hold numbers only
 
 
@@ -141,6 +141,17 @@ class Entry:
         return None if accuracy is None or self.random_weights or not self.ok else accuracy["miou"]
 
     @property
+    def shown_accuracy(self) -> dict[str, Any] | None:
+        """What the charts show: its own accuracy where that means something, or else what stands in for it."""
+        return self.record["accuracy"] if self.miou is not None else self.stand_in
+
+    @property
+    def input_size(self) -> str:
+        """Width x height of the input whose latency it is."""
+        shape = self.record["model"]["input_shape"]
+        return "unknown" if shape is None else identity.size(shape)
+
+    @property
     def file_mb(self) -> float | None:
         """All files that the backend needs, in 1,000,000 bytes; ``None`` where one is not known."""
         size = identity.file_bytes(self.record)
@@ -229,13 +240,20 @@ def clean(value: Any, longest: int = _LONGEST) -> Any:
         return text if len(text) <= longest else text[: longest - 1] + "…"
     if isinstance(value, dict):
         items = list(value.items())[:_MOST]
-        return {
-            clean(key): clean(each, _LONGEST_COMMAND if key in ("command", "message") else longest)
-            for key, each in items
-        }
+        return {clean(key): clean(each, _LONGEST_OF.get(key, longest)) for key, each in items}
     if isinstance(value, list):
         return value if value and isinstance(value[0], int | float) else [clean(each) for each in value[:_MOST]]
     return value
+
+
+def clean_command(command: str | None) -> str | None:
+    """As :func:`clean`, of a command: only one beyond all reason is cut, see :func:`is_cut`."""
+    return clean(command, _LONGEST_COMMAND)
+
+
+def is_cut(command: str) -> bool:
+    """Whether a command of the page is not whole, so that it cannot be used."""
+    return len(command) == _LONGEST_COMMAND and command.endswith("…")
 
 
 def with_published_accuracy(entries: Sequence[Entry]) -> list[Entry]:
@@ -247,6 +265,11 @@ def with_published_accuracy(entries: Sequence[Entry]) -> list[Entry]:
             stand_in = published.accuracy(entry.network, model["num_classes"])
         found.append(replace(entry, stand_in=stand_in))
     return found
+
+
+def own_entries(entries: Sequence[Entry]) -> list[Entry]:
+    """What the page is about: all but the published ones beside it, or these where there is nothing else."""
+    return [entry for entry in entries if entry.kind != "published"] or list(entries)
 
 
 def devices(entries: Sequence[Entry]) -> dict[str, list[Entry]]:

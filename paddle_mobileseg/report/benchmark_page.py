@@ -16,14 +16,17 @@ from paddle_mobileseg.report import benchmark_provenance, benchmark_rows, benchm
 from paddle_mobileseg.report.benchmark_entries import (
     STAGE_NAMES,
     Entry,
-    clean,
+    clean_command,
+    is_cut,
     make_entries,
+    own_entries,
     read_records,
     same_networks,
     with_published_accuracy,
 )
 from paddle_mobileseg.report.benchmark_pictures import class_colours, comparisons, share_text
 from paddle_mobileseg.report.html import template
+from paddle_mobileseg.report.number_text import mb_text, ms_text, records_text
 
 
 def write_benchmark_report(sources: Sequence[Path], out_html: Path, command: str | None = None) -> Path:
@@ -57,7 +60,7 @@ def write_benchmark_report(sources: Sequence[Path], out_html: Path, command: str
     entries = with_published_accuracy(make_entries([*found, *((record, None) for record in beside)]))
     script = script_text()
     page = template("benchmark.html").render(
-        **_view(entries, unreadable), script=script, script_hash=script_hash(script), command=clean(command, 1500)
+        **_view(entries, unreadable), script=script, script_hash=script_hash(script), command=clean_command(command)
     )
     write_text(out_html, page)
     return Path(out_html)
@@ -75,7 +78,7 @@ def script_hash(script: str) -> str:
 
 def _view(entries: Sequence[Entry], unreadable: Sequence[str]) -> dict[str, Any]:
     """Everything that the template shows."""
-    own = [entry for entry in entries if entry.kind != "published"]
+    own = own_entries(entries)
     colours = benchmark_sections.backend_colours(entries)
     pictures, picture_count = comparisons(own)
     dates = sorted(entry.record["created"][:10] for entry in own)
@@ -104,8 +107,10 @@ def _view(entries: Sequence[Entry], unreadable: Sequence[str]) -> dict[str, Any]
         "columns": benchmark_provenance.COLUMNS,
         "table": benchmark_provenance.table(entries),
         "provenance": benchmark_provenance.provenance(entries),
-        "ms": benchmark_sections.ms_text,
-        "records_text": benchmark_sections.records_text,
+        "ms": ms_text,
+        "mb": mb_text,
+        "records_text": records_text,
+        "is_cut": is_cut,
         "share_text": share_text,
     }
 

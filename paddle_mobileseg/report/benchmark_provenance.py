@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from paddle_mobileseg.benchmark import identity
-from paddle_mobileseg.report.benchmark_entries import NOT_MEASURED, Entry, devices
-from paddle_mobileseg.report.benchmark_sections import mb_text, ms_text
+from paddle_mobileseg.report.benchmark_entries import Entry, devices
+from paddle_mobileseg.report.number_text import NOT_MEASURED, mb_text, ms_text, percent
 
 NOT_RECORDED = "not recorded"
 
@@ -26,7 +26,7 @@ COLUMNS = (
     ("Labels equal", ""),
     ("Files MB", ""),
     ("Peak MB", ""),
-    ("Input", "text"),
+    ("Input", ""),
     ("Precision", "text"),
     ("Status", "text"),
     ("Origin", "text"),
@@ -47,23 +47,18 @@ def _cells(entry: Entry) -> list[tuple[str, str]]:
     first = ((record["timing"] or {}).get("first") or {}).get("network")
     parity, shape, threads = record["parity"], model["input_shape"], record["backend"]["threads"]
     agreement = None if parity is None else parity["label_agreement"]
-    median = times.get("median")
-    statistic = entry.statistic("network")
-    shown = (
-        ms_text(median) if median is not None or statistic is None else f"{ms_text(entry.ms('network'))} {statistic}"
-    )
     origin = entry.kind if entry.record["origin"]["importer"] is None else f"imported ({record['origin']['importer']})"
     miou = entry.miou
     cells: list[tuple[str, Any]] = [
         (entry.backend, entry.backend),
         (NOT_RECORDED if threads is None else str(threads), threads),
-        (shown, entry.ms("network")),
+        (_figure(entry, "network"), entry.ms("network")),
         (ms_text(times.get("p90")), times.get("p90")),
         (ms_text(times.get("p99")), times.get("p99")),
-        (ms_text(entry.ms("frame")), entry.ms("frame")),
+        (_figure(entry, "frame"), entry.ms("frame")),
         (ms_text(first), first),
         ("random weights" if entry.random_weights else NOT_MEASURED if miou is None else f"{miou:.4f}", miou),
-        (NOT_MEASURED if agreement is None else percent(agreement), agreement),
+        (percent(agreement), agreement),
         (mb_text(entry.file_mb), entry.file_mb),
         (mb_text(entry.peak_mb), entry.peak_mb),
         (
@@ -84,9 +79,10 @@ def _sortable(value: Any) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def percent(share: float) -> str:
-    """A share as per cent; 100 % only where nothing is missing."""
-    return "100 %" if share == 1 else f"{min(share * 100, 99.9999):.4g} %" if share < 0.999 else f"{share * 100:.4f} %"
+def _figure(entry: Entry, part: str) -> str:
+    """A time in ms, and which statistic it is where it is not the median."""
+    statistic = entry.statistic(part)
+    return ms_text(entry.ms(part)) + ("" if statistic in (None, "median") else f" {statistic}")
 
 
 def date(created: str) -> str:
@@ -215,7 +211,7 @@ def _limits(runs: int | None, seconds: float | None) -> str | None:
 
 def _numbers(entry: Entry) -> Rows:
     record = entry.record
-    parity, accuracy = record["parity"], record["accuracy"]
+    parity, accuracy, stand_in, memory = record["parity"], record["accuracy"], entry.stand_in, record["memory"]
     load = ((record["timing"] or {}).get("first") or {}).get("load")
     return [
         ("network, ms", _times(entry.summary("network"))),
@@ -230,7 +226,23 @@ def _numbers(entry: Entry) -> Rows:
         ),
         ("accuracy", None if accuracy is None else _accuracy(accuracy, entry.random_weights)),
         ("accuracy's source", None if accuracy is None else accuracy["source"]),
+        *(() if stand_in is None else _published(stand_in)),
+        ("peak resident memory", _megabytes(memory["peak_resident_bytes"])),
+        ("resident memory before loading", _megabytes(memory["before_load_bytes"])),
+        ("peak memory of the GPU", _megabytes(memory["device_peak_bytes"])),
     ]
+
+
+def _published(stand_in: dict[str, Any]) -> Rows:
+    """Of the accuracy that stands in for one that the record lacks."""
+    return [
+        ("accuracy in the chart, published", _accuracy(stand_in, False)),
+        ("its source", f"{stand_in['source']}; of the authors' weights"),
+    ]
+
+
+def _megabytes(count: int | None) -> str | None:
+    return None if count is None else f"{mb_text(count / 1e6)} MB"
 
 
 def _times(times: dict[str, Any] | None) -> str | None:
@@ -245,7 +257,8 @@ def _accuracy(accuracy: dict[str, Any], random_weights: bool) -> str:
     if random_weights:
         return "random weights: accuracy means nothing"
     miou, images = accuracy["miou"], accuracy["images"]
+    of = "" if accuracy["of"] == "published" else f" of the {accuracy['of']}"
     return (
-        f"mIoU {NOT_MEASURED if miou is None else f'{miou:.4f}'} of the {accuracy['of']} on {accuracy['dataset']}"
+        f"mIoU {NOT_MEASURED if miou is None else f'{miou:.4f}'}{of} on {accuracy['dataset']}"
         f"{'' if images is None else f', {images} images'}"
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 from paddle_mobileseg.benchmark.record import STAGES
 from paddle_mobileseg.report.benchmark_charts import series, spread
-from paddle_mobileseg.report.benchmark_entries import NOT_MEASURED, STAGE_NAMES, Entry, devices, fastest_first
-from paddle_mobileseg.report.benchmark_sections import mb_text
+from paddle_mobileseg.report.benchmark_entries import STAGE_NAMES, Entry, devices, fastest_first
+from paddle_mobileseg.report.number_text import NOT_MEASURED, mb_text
 
 TOP_OPERATORS = 15
 MOST_OPERATORS = 60  # records
@@ -19,6 +19,7 @@ MOST_OPEN = 5  # of spreads and operators: shown of a device before the page fol
 
 _RAW_POINTS = 12_000  # of all series of a page; few records get finer ones
 _MOST_CLASSES = 160
+_MOST_FILES = 4  # columns of a table of classes
 
 Row = dict[str, Any]
 
@@ -61,9 +62,16 @@ def _stage_row(entry: Entry, scale: float) -> Row:
     for stage in STAGES:
         value = entry.ms(stage)
         if value is not None and stage not in hidden:
-            parts.append({"css": stage, "name": STAGE_NAMES[stage], "ms": value})
+            parts.append({"css": stage, "name": STAGE_NAMES[stage], "ms": value, "of": _not_median(entry, stage)})
         elif stage == "compute" and whole:
-            parts.append({"css": "unsplit", "name": "network, not split", "ms": entry.ms("network")})
+            parts.append(
+                {
+                    "css": "unsplit",
+                    "name": "network, not split",
+                    "ms": entry.ms("network"),
+                    "of": _not_median(entry, "network"),
+                }
+            )
     for part in parts:
         part["width"] = f"{100 * part['ms'] / scale:.2f}"
     camera = entry.record["input"]["frame_hw"] if entry.ms("frame") is not None else None
@@ -73,8 +81,16 @@ def _stage_row(entry: Entry, scale: float) -> Row:
         "parts": parts,
         "missing": [STAGE_NAMES[stage] for stage in STAGES if entry.ms(stage) is None],
         "frame": entry.ms("frame"),
+        "frame_of": _not_median(entry, "frame"),
         "network": entry.ms("network"),
+        "network_of": _not_median(entry, "network"),
     }
+
+
+def _not_median(entry: Entry, part: str) -> str:
+    """Which statistic a time is, where it is not the median."""
+    statistic = entry.statistic(part)
+    return "" if statistic in (None, "median") else str(statistic)
 
 
 def spreads(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -170,9 +186,9 @@ def _operator_row(entry: Entry, parts: Sequence[dict[str, Any]]) -> Row:
         summed = {"name": f"{len(others)} other types", "type": "", "ms": sum(k["ms"] for k in others), "calls": None}
         kinds = [*kinds[:TOP_OPERATORS], summed]
     for rows in (shown, kinds):
-        longest = max(row["ms"] for row in rows[:TOP_OPERATORS]) or 1.0  # the sum of others may be above
+        longest = max(row["ms"] for row in rows) or 1.0
         for row in rows:
-            row["width"] = f"{min(100 * row['ms'] / longest, 100):.1f}"
+            row["width"] = f"{100 * row['ms'] / longest:.1f}"
             row["share"] = f"{100 * row['ms'] / total:.1f}"
     return {"entry": entry, "operators": shown, "types": kinds, "total": total, "count": len(parts), "open": False}
 
@@ -182,7 +198,9 @@ def memory(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     known = [
         e
         for e in entries
-        if e.record["status"] != "failed" and e.kind != "published" and (e.file_mb is not None or e.peak_mb is not None)
+        if e.record["status"] != "failed"
+        and e.kind != "published"
+        and (e.file_mb is not None or any(size is not None for size in e.record["memory"].values()))
     ]
     files = max((entry.file_mb or 0.0 for entry in known), default=0.0) or 1.0
     peaks = max((entry.peak_mb or 0.0 for entry in known), default=0.0) or 1.0
@@ -213,28 +231,36 @@ def _width(value: float | None, largest: float) -> str | None:
 
 
 def classes(entries: Sequence[Entry], colours: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """For each network and data set the IoU by class: that of the checkpoint and those of exported files.
+    """For each checkpoint and the images of a data set the IoU by class: that of the checkpoint and those of the files
+    exported from it.
 
     Args:
         colours: CSS colours of the classes by network, where pictures have them.
     """
-    groups: dict[tuple[str, str], list[Entry]] = {}
+    groups: dict[tuple[Any, ...], list[Entry]] = {}
     for entry in entries:
-        accuracy = entry.record["accuracy"]
+        accuracy, checkpoint = entry.record["accuracy"], entry.record["model"]["source_checkpoint_sha256"]
         if accuracy and accuracy["iou"] and entry.miou is not None and accuracy["of"] != "published":
-            groups.setdefault((entry.network, accuracy["dataset"]), []).append(entry)
-    return [_class_table(group, colours.get(network)) for (network, _), group in groups.items()]
+            what = entry.network, accuracy["dataset"], checkpoint, accuracy["images"]
+            groups.setdefault(what, []).append(entry)
+    several = {what[:2] for what, count in Counter(what[:2] for what in groups).items() if count > 1}
+    return [_class_table(group, colours.get(what[0]), what[:2] in several) for what, group in groups.items()]
 
 
-def _class_table(group: Sequence[Entry], colours: list[str] | None) -> dict[str, Any]:
+def _class_table(group: Sequence[Entry], colours: list[str] | None, several: bool) -> dict[str, Any]:
+    """``several``: whether the network has other tables of the same data set, so that the heading tells them apart.
+
+    What is not known to be of one checkpoint and of equally many images is not compared.
+    """
     columns: dict[tuple[Any, ...], Entry] = {}
     for entry in sorted(group, key=lambda e: e.record["accuracy"]["of"] != "checkpoint"):
         accuracy = entry.record["accuracy"]
         columns.setdefault((accuracy["of"], tuple(accuracy["iou"].items())), entry)
-    shown = list(columns.values())[:4]
-    checkpoint = shown[0].record["accuracy"] if shown[0].record["accuracy"]["of"] == "checkpoint" else None
+    shown = list(columns.values())[:_MOST_FILES]
+    sha256, accuracy = group[0].record["model"]["source_checkpoint_sha256"], shown[0].record["accuracy"]
+    known = sha256 is not None and accuracy["images"] is not None
+    checkpoint = accuracy if accuracy["of"] == "checkpoint" and known else None
     names = list(dict.fromkeys(name for entry in shown for name in entry.record["accuracy"]["iou"]))
-    accuracy = shown[-1].record["accuracy"]
     rows = []
     for number, name in enumerate(names[:_MOST_CLASSES]):
         values = [entry.record["accuracy"]["iou"].get(name) for entry in shown]
@@ -246,10 +272,13 @@ def _class_table(group: Sequence[Entry], colours: list[str] | None) -> dict[str,
         "network": group[0].network,
         "dataset": accuracy["dataset"],
         "images": accuracy["images"],
+        "from": ("from an unknown checkpoint" if sha256 is None else f"checkpoint {sha256[:8]}") if several else None,
+        "numbers": [entry.number for entry in group],
         "columns": [{"entry": entry, "of": _column_name(entry), "miou": entry.miou} for entry in shown],
         "changes": checkpoint is not None and len(shown) > 1,
         "rows": rows,
         "hidden": len(names) - len(rows),
+        "more": len(columns) - len(shown),
         "checkpoint": checkpoint is not None,
     }
 

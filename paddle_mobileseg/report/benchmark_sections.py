@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
-from paddle_mobileseg.benchmark import identity
 from paddle_mobileseg.benchmark.pareto import front
 from paddle_mobileseg.report.benchmark_charts import MARKS, Point, scatter
-from paddle_mobileseg.report.benchmark_entries import UNKNOWN_DEVICE, Entry, devices
+from paddle_mobileseg.report.benchmark_entries import UNKNOWN_DEVICE, Entry, devices, fastest_first, own_entries
+from paddle_mobileseg.report.number_text import ms_text, records_text
 
 COLOURS = 8  # of series, in the style sheet
 BACKENDS = ("paddle", "onnxruntime", "lite", "tensorrt", "lite-arm", "paddle-legacy")  # have always the same colour
 
+MOST_OF_FRONT = 12  # of a front that are listed beside the chart
+
 NO_NUMBERS = "its numbers are not usable"
-
-
-def ms_text(value: float | None) -> str:
-    """Milliseconds with three significant digits."""
-    if value is None:
-        return "not measured"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def mb_text(value: float | None) -> str:
-    """1,000,000 bytes, with one decimal where there are few."""
-    return "not measured" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def backend_colours(entries: Sequence[Entry]) -> dict[str, int]:
@@ -39,7 +30,7 @@ def backend_colours(entries: Sequence[Entry]) -> dict[str, int]:
 
 def headline(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """The cards: counts of what this page is made of."""
-    own = [entry for entry in entries if entry.kind != "published"]
+    own = own_entries(entries)
     kinds = Counter(entry.kind for entry in own)
     status = Counter(entry.record["status"] for entry in own)
     usable = [entry for entry in own if entry.latency_ms is not None]
@@ -86,7 +77,7 @@ def headline(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 def notices(entries: Sequence[Entry]) -> list[str]:
     """What a reader must know before the numbers."""
-    own = [entry for entry in entries if entry.kind != "published"]
+    own = own_entries(entries)
     found = []
     if count := sum(1 for entry in own if entry.random_weights):
         untrained = sorted({entry.network for entry in own if entry.random_weights})
@@ -103,11 +94,6 @@ def _were(count: int) -> str:
     return "1 record was" if count == 1 else f"{count} records were"
 
 
-def records_text(count: int) -> str:
-    """``1 record``, ``2 records``."""
-    return f"{count} record{'' if count == 1 else 's'}"
-
-
 def problems(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """Invalid and failed records with their reasons, the failed ones first."""
     wrong = [entry for entry in entries if not entry.ok]
@@ -119,7 +105,7 @@ def problems(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 def accuracy_charts(entries: Sequence[Entry], colours: dict[str, int]) -> list[dict[str, Any]]:
     """A chart for each device and data set, those with measured points first. Latencies with an accuracy that the
-    network's authors published have charts of their own, behind those whose records have both."""
+    network's authors published have charts of their own, behind those whose records have both; see also ``_parts``."""
     groups: dict[tuple[bool, str, str], list[Entry]] = {}
     for entry in entries:
         if why_not_in_chart(entry) is None:
@@ -129,12 +115,27 @@ def accuracy_charts(entries: Sequence[Entry], colours: dict[str, int]) -> list[d
         groups.values(),
         key=lambda group: (min(list(MARKS).index(e.kind) for e in group), group[0].stand_in is not None),
     )
-    return [_accuracy_chart(group, colours) for group in ordered]
+    return [_accuracy_chart(part, size, colours) for group in ordered for size, part in _parts(group)]
+
+
+def _parts(group: Sequence[Entry]) -> list[tuple[str | None, list[Entry]]]:
+    """Records that may have one front, with the size of their input where that keeps them apart.
+
+    A published accuracy, and that of a checkpoint, may be of another size than the latency. It counts among records of
+    one size only: else the smallest input, which is the fastest, would keep the accuracy of the largest.
+    """
+    sizes = {e.input_size for e in group if e.kind != "published" and _accuracy(e)["of"] != "exported file"}
+    if group[0].stand_in is None and len(sizes) < 2:
+        return [(None, list(group))]
+    parts: dict[str | None, list[Entry]] = {}
+    for entry in group:
+        parts.setdefault(entry.input_size, []).append(entry)
+    return list(parts.items())
 
 
 def _accuracy(entry: Entry) -> dict[str, Any]:
     """Of a record that is in a chart."""
-    return entry.stand_in or entry.record["accuracy"]
+    return entry.shown_accuracy or {}
 
 
 def why_not_in_chart(entry: Entry) -> str | None:
@@ -158,61 +159,93 @@ def left_out(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return [{"reason": reason, "entries": group} for reason, group in reasons.items()]
 
 
-def _accuracy_chart(group: Sequence[Entry], colours: dict[str, int]) -> dict[str, Any]:
-    best: set[int] = set()
-    fronts = []
-    for kind in MARKS:
+def _accuracy_chart(group: Sequence[Entry], size: str | None, colours: dict[str, int]) -> dict[str, Any]:
+    lines: list[tuple[str, list[tuple[float, float]]]] = []
+    fronts: list[dict[str, Any]] = []
+    best: list[int] = []
+    for kind in (kind for kind in MARKS if any(entry.kind == kind for entry in group)):
         of_kind = [entry for entry in group if entry.kind == kind]
         places = [(entry.latency_ms or 0.0, _accuracy(entry)["miou"] or 0.0) for entry in of_kind]
         chosen = front(places)
-        fronts.append((kind, [places[i] for i in chosen]))
-        best |= {of_kind[i].number for i in chosen}
-    device, dataset, stand_in = group[0].device, _accuracy(group[0])["dataset"], group[0].stand_in is not None
-    points = _points(group, colours, lambda entry: _accuracy(entry)["miou"], lambda value: f"mIoU {value:.4f}", best)
+        lines.append((kind, [places[i] for i in chosen]))
+        rows = [_front_row(of_kind[i], group, len(best) + place) for place, i in enumerate(chosen[:MOST_OF_FRONT], 1)]
+        fronts.append({"kind": kind, "count": len(of_kind), "rows": rows, "more": len(chosen) - len(rows)})
+        best += [of_kind[i].number for i in chosen]
+    device, dataset = group[0].device, _accuracy(group[0])["dataset"]
+    only_published = [each["kind"] for each in fronts] == ["published"]
+    numbers = {} if only_published else {row["entry"].number: row["place"] for each in fronts for row in each["rows"]}
+    points = _points(
+        group, colours, lambda entry: _accuracy(entry)["miou"], lambda value: f"mIoU {value:.4f}", best, numbers
+    )
     title = f"mIoU on {dataset} against latency on {device}: {records_text(len(group))}, {len(best)} of them on a front"
-    chosen_entries = sorted((entry for entry in group if entry.number in best), key=lambda e: e.latency_ms or 0.0)
-    kinds = [kind for kind in MARKS if any(entry.kind == kind for entry in group)]
-    only_published = kinds == ["published"]
+    sizes = ("narrow",) if only_published else ("wide", "narrow")
     return {
         "device": device,
         "dataset": dataset,
-        "svg": scatter(
-            points, fronts, "network, ms", "mIoU", title, ("narrow",) if only_published else ("wide", "narrow")
-        ),
-        "fronts": [
-            (kind, [(e, _without_size(e, group), _accuracy(e)["miou"]) for e in chosen_entries if e.kind == kind])
-            for kind in kinds
-        ],
-        "stand_in": stand_in,
-        "count": len(group),
-        "kinds": kinds,
+        "size": size,
+        "svg": scatter(points, lines, "network, ms", "mIoU", title, sizes),
+        "fronts": fronts,
+        "stand_in": group[0].stand_in is not None,
+        "kinds": [each["kind"] for each in fronts],
         "only_published": only_published,
         "backends": _legend(group, colours),
         "hollow": any(not _accuracy_measured(entry) and entry.kind != "published" for entry in group),
-        "notes": comparability(group, of_accuracy=not stand_in),
+        "notes": comparability(group, of_accuracy=True),
+        "sources": _published_tables(group),
     }
 
 
+def _front_row(entry: Entry, group: Sequence[Entry], place: int) -> dict[str, Any]:
+    """A line of the list beside a chart; ``place`` is also written at the mark where the name has no room."""
+    accuracy = _accuracy(entry)
+    return {
+        "place": place,
+        "entry": entry,
+        "setting": _without_size(entry, group),
+        "miou": accuracy["miou"],
+        "source": None if _accuracy_measured(entry) else accuracy["source"],
+    }
+
+
+def _published_tables(group: Sequence[Entry]) -> list[str]:
+    """Where the published latencies of a chart are from, and what is to be known of them."""
+    sources = (entry.record["origin"]["source"] or "" for entry in group if entry.kind == "published")
+    return list(dict.fromkeys(filter(None, (source.partition(" Converted from ")[0] for source in sources))))
+
+
 def size_charts(entries: Sequence[Entry], colours: dict[str, int]) -> list[dict[str, Any]]:
-    """For each device that was measured: latency against MACs and against the files' size."""
+    """For each device: latency against MACs and against the files' size, of all but what was published."""
     usable = [e for e in entries if e.latency_ms is not None and e.kind != "published" and e.device != UNKNOWN_DEVICE]
     found = []
     for device, group in devices(usable).items():
         charts = []
+        leaders, _ = fastest_first(group)
+        places = {entry.network: place for place, entry in enumerate(leaders, 1)}
+        numbers = {entry.number: places[entry.network] for entry in group}
         for heading, name, of, text in (
             ("Multiply-accumulates", "GMACs", _gmacs, lambda value: f"{value:.3g} G MACs"),
             ("Files", "MB", lambda entry: entry.file_mb, lambda value: f"{value:.3g} MB"),
         ):
             shown = [entry for entry in group if of(entry) is not None]
             if shown:
-                points = _points(shown, colours, of, text, set())
+                points = [replace(point, solid=True) for point in _points(shown, colours, of, text, (), numbers)]
                 title = f"{name} against latency on {device}: {records_text(len(shown))}"
-                charts.append(
-                    {"name": heading, "svg": scatter(points, [], "network, ms", name, title, ("narrow",), True)}
-                )
+                svg = scatter(points, [], "network, ms", name, title, ("narrow",), True)
+                charts.append({"name": heading, "svg": svg})
         if charts:
-            notes = comparability(group, of_accuracy=False)
-            found.append({"device": device, "charts": charts, "backends": _legend(group, colours), "notes": notes})
+            found.append(
+                {
+                    "device": device,
+                    "charts": charts,
+                    "networks": [
+                        (places[leader.network], leader, [e.number for e in group if e.network == leader.network])
+                        for leader in leaders
+                    ],
+                    "kinds": [kind for kind in MARKS if any(entry.kind == kind for entry in group)],
+                    "backends": _legend(group, colours),
+                    "notes": comparability(group, of_accuracy=False),
+                }
+            )
     return found
 
 
@@ -222,7 +255,7 @@ def _gmacs(entry: Entry) -> float | None:
 
 
 def _accuracy_measured(entry: Entry) -> bool:
-    accuracy = entry.stand_in or entry.record["accuracy"]
+    accuracy = entry.shown_accuracy
     return accuracy is None or accuracy["of"] != "published"
 
 
@@ -231,22 +264,33 @@ def _points(
     colours: dict[str, int],
     of: Callable[[Entry], float | None],
     text: Callable[[Any], str],
-    best: Iterable[int],
+    best: Collection[int],
+    places: dict[int, int],
 ) -> list[Point]:
-    """Points of a chart; each network is labelled once for each value, at its fastest point."""
-    best, points, labelled = set(best), [], set()
+    """Points of a chart; each network is labelled once for each value and origin, at its fastest point. Without room
+    for that there is a number at the points of a front, and at the fastest point of each other network.
+
+    Args:
+        best: numbers of the records on a front.
+        places: of records by their number, in the list beside the chart.
+    """
+    points, labelled, numbered = [], set(), set()
     for entry in sorted(group, key=lambda entry: (entry.number not in best, entry.latency_ms or 0.0)):
         value = of(entry) or 0.0
         name = entry.network if len(entry.network) <= 26 else entry.network[:25] + "…"
-        first = (entry.network, round(value, 3)) not in labelled
-        labelled.add((entry.network, round(value, 3)))
+        first = (entry.network, round(value, 3), entry.kind) not in labelled
+        labelled.add((entry.network, round(value, 3), entry.kind))
+        place = "" if entry.number not in best and entry.network in numbered else str(places.get(entry.number, ""))
+        numbered.add(entry.network)
         statistic = entry.statistic("network")
         about = "" if statistic == "median" else f" ({statistic})"
         points.append(
             Point(
                 x=entry.latency_ms or 0.0,
                 y=value,
+                network=entry.network,
                 label=name if first else "",
+                short=place,
                 title=f"{entry.name}: {ms_text(entry.latency_ms)} ms{about}, {text(value)}; {entry.kind}",
                 href=f"#{entry.anchor}",
                 kind=entry.kind,
@@ -266,23 +310,22 @@ def _without_size(entry: Entry, group: Sequence[Entry]) -> str:
     return ", ".join(part for part in entry.short.split(", ") if "x" not in part or not part[0].isdigit())
 
 
+def _evaluated_at(accuracy: dict[str, Any]) -> str:
+    """The size that the source of a published accuracy names."""
+    return (accuracy["source"] or "").partition("evaluated at ")[2] or "not said"
+
+
 def _legend(group: Sequence[Entry], colours: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(((name, colours[name]) for name in {entry.backend for entry in group}), key=lambda item: item[1])
 
 
 def comparability(group: Sequence[Entry], of_accuracy: bool = True) -> list[str]:
     """In what the records of a chart (of accuracy) differ, so that they are not simply comparable."""
-    shapes = Counter(
-        "unknown" if shape is None else identity.size(shape)
-        for shape in (entry.record["model"]["input_shape"] for entry in group)
-    )
+    shapes = Counter(entry.input_size for entry in group)
     outputs = Counter(entry.record["model"]["output_op"] or "unknown" for entry in group)
-    counts = Counter(
-        "unknown" if images is None else str(images)
-        for images in (
-            entry.record["accuracy"]["images"] for entry in group if of_accuracy and entry.record["accuracy"]
-        )
-    )
+    accuracies = [accuracy for entry in group if of_accuracy and (accuracy := entry.shown_accuracy)]
+    counts = Counter("unknown" if each["images"] is None else str(each["images"]) for each in accuracies)
+    evaluated = Counter(_evaluated_at(each) for each in accuracies if each["of"] == "published")
     threads = Counter(str(entry.record["backend"]["threads"] or "unknown") for entry in group)
     precisions = Counter(entry.record["model"]["precision"] or "unknown" for entry in group)
     statistics = Counter(entry.statistic("network") or "unknown" for entry in group)
@@ -293,6 +336,7 @@ def comparability(group: Sequence[Entry], of_accuracy: bool = True) -> list[str]
         ("precisions", precisions),
         ("outputs", outputs),
         ("images evaluated", counts),
+        ("sizes at which mIoU was evaluated", evaluated),
         ("statistics", statistics),
     ):
         if len(counter) > 1:

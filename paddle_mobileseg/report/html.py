@@ -15,6 +15,7 @@ from paddle_mobileseg.data.palette import VOID_COLOUR, check_palette
 from paddle_mobileseg.files import write_text
 from paddle_mobileseg.report import measurements, sections
 from paddle_mobileseg.report.benchmark_entries import Entry
+from paddle_mobileseg.report.number_text import NOT_MEASURED, percent
 from paddle_mobileseg.report.pictures import (
     DISAGREEMENT_COLOURS,
     IGNORED,
@@ -29,8 +30,6 @@ from paddle_mobileseg.report.pictures import (
 from paddle_mobileseg.report.reading import BundleFiles, RunFiles, number, read_bundle, read_records, read_run
 
 MAX_STRIPS = 6
-
-_NOT_MEASURED = "not measured"
 
 
 def write_report(
@@ -85,26 +84,18 @@ def template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(fixed=_fixed, percent=_percent, short=_short, tolerance=_tolerance, noted=_noted)
+    environment.filters.update(fixed=_fixed, percent=percent, short=_short, tolerance=_tolerance, noted=_noted)
     return environment.get_template(name)
 
 
-def _fixed(value: float | None, digits: int = 1, missing: str = _NOT_MEASURED) -> str:
+def _fixed(value: float | None, digits: int = 1, missing: str = NOT_MEASURED) -> str:
     """A number with a fixed count of decimals."""
     return missing if value is None else f"{value:.{digits}f}"
 
 
-def _percent(value: float | None) -> str:
-    """A share as per cent; 100 % only if nothing is missing."""
-    if value is None:
-        return _NOT_MEASURED
-    digits = 2 if value == 1 or value < 0.9999 else 4
-    return f"{min(value * 100, 100 if value == 1 else 99.9999):.{digits}f} %"
-
-
 def _short(value: float | None) -> str:
     """Three significant digits."""
-    return _NOT_MEASURED if value is None else f"{value:.3g}"
+    return NOT_MEASURED if value is None else f"{value:.3g}"
 
 
 def _tolerance(value: Any) -> str:

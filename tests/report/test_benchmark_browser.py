@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
+from paddle_mobileseg.benchmark import record as records
 from paddle_mobileseg.report.benchmark_page import write_benchmark_report
-from tests.report.made_records import make_folder
+from tests.report.benchmark_browser import DESK, PHONE, Page
+from tests.report.made_records import COMPUTER, invalid, make_folder, make_record
 
 selenium = pytest.importorskip("selenium", reason="the Python package selenium is not installed")
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     BROWSER is None or DRIVER is None, reason="Debian's packages chromium and chromium-driver are not installed"
 )
-
-PHONE, DESK = (390, 844, 3), (1280, 900, 1)
 
 # Pairs of visible labels of one chart whose boxes intersect.
 OVERLAPS = """
@@ -57,50 +57,6 @@ TEXTS = [
     "svg.scatter .label.best", ".figures b", ".figures", ".ends", "#records tbody th a", "#records tbody td",
     "#records thead button", "#repeat code", "button.copy", ".filters select", "footer", ".legend li", "summary",
 ]  # fmt: skip
-
-
-class Page:
-    """The page in a browser."""
-
-    def __init__(self, driver: Any, path: Path) -> None:
-        self.driver, self.url = driver, path.as_uri()
-
-    def open(self, screen: tuple[int, int, int], scheme: str = "light", script: bool = True) -> Page:
-        width, height, scale = screen
-        metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 500}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        features = [
-            {"name": "prefers-color-scheme", "value": scheme},
-            {"name": "prefers-reduced-motion", "value": "reduce"},
-        ]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not script})
-        self.driver.get("about:blank")
-        self.driver.get(self.url)
-        return self
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def find(self, selector: str) -> Any:
-        return self.driver.find_element("css selector", selector)
-
-    def column(self, name: str) -> list[str]:
-        """The texts of a column of the table of all records."""
-        return self.run(
-            "const heads = [...document.querySelectorAll('#records thead th')];"
-            "const at = heads.findIndex((e) => e.textContent === arguments[0]);"
-            "return [...document.querySelectorAll('#records tbody tr')].map((row) => row.cells[at].textContent)",
-            name,
-        )
-
-    def press(self, name: str) -> None:
-        """Press the head of a column."""
-        self.run(
-            "const buttons = [...document.querySelectorAll('#records thead button')];"
-            "buttons.find((e) => e.textContent === arguments[0]).click()",
-            name,
-        )
 
 
 @pytest.fixture(scope="module")
@@ -244,13 +200,22 @@ def test_sorting_puts_what_was_not_measured_last(page: Page) -> None:
     assert sorted_by == [["Network", "ascending"]]
 
 
-def test_choices_narrow_the_whole_page(page: Page) -> None:
+def choose(page: Page, name: str, value: str) -> None:
     from selenium.webdriver.support.select import Select
 
+    Select(page.find(f".filters select[name={name}]")).select_by_value(value)
+
+
+def shown(page: Page, selector: str) -> int:
+    """How many elements are visible."""
+    script = "return [...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility()).length"
+    return page.run(script, selector)
+
+
+def test_choices_narrow_the_whole_page(page: Page) -> None:
     page.open(DESK)
-    Select(page.find(".filters select[name=device]")).select_by_value("Example Phone 9")
-    shown = "return [...document.querySelectorAll(arguments[0])].filter((e) => e.checkVisibility()).length"
-    assert page.run(shown, "#records tbody tr") == 26
+    choose(page, "device", "Example Phone 9")
+    assert shown(page, "#records tbody tr") == 26
     assert page.find("#shown").text == "26 of 103 records"
     headings = page.run(
         "return [...document.querySelectorAll('h3')].filter((e) => e.checkVisibility()).map((e) => e.textContent)"
@@ -258,7 +223,114 @@ def test_choices_narrow_the_whole_page(page: Page) -> None:
     assert "Example Phone 9" in headings
     assert "Example CPU @ 2.50GHz" not in headings
     page.find(".filters button").click()
-    assert page.run(shown, "#records tbody tr") == 103
+    assert shown(page, "#records tbody tr") == 103
+
+
+def test_choices_leave_no_lines_tables_or_empty_sections_of_others(page: Page) -> None:
+    page.open(DESK)
+    assert shown(page, ".scatter .front") > 0
+    choose(page, "network", "topformer_tiny")
+    assert shown(page, ".scatter .front") == 0
+    assert shown(page, "#classes details") == 1
+    assert shown(page, "#accuracy > details") == 0
+    folded = "return [...document.querySelectorAll('#stages .group summary, #provenance > details > summary')]"
+    assert page.run(f"{folded}.filter((e) => e.checkVisibility()).map((e) => e.textContent)") == [
+        "4 more on this device",
+        "1 more on this device",
+        "Example CPU @ 2.50GHz: 5 records",
+        "Example Phone 9: 2 records",
+        "Xiaomi Mi 9: 1 record",
+    ]
+    choose(page, "backend", "lite")
+    others = page.run(
+        "return [...document.querySelectorAll('svg.scatter [data-n]')].filter((e) => e.checkVisibility())"
+        ".filter((e) => document.getElementById(`record-${e.dataset.n}`).classList.contains('out')).length"
+    )
+    assert others == 0
+    assert page.find("#operators .nothing").text == "Nothing here with this choice."
+    assert [shown(page, f"#{name} .nothing") for name in ("problems", "pictures", "thermal", "records")] == [1, 1, 1, 0]
+
+
+def test_a_link_to_what_the_choices_hide_drops_them(page: Page) -> None:
+    page.open(DESK)
+    page.driver.implicitly_wait(2)
+    for _ in range(2):  # the second time it is the page's address already
+        choose(page, "device", "Example Phone 9")
+        assert shown(page, "#records tbody tr") == 26
+        page.run("document.querySelector('#headline a').click()")
+        assert page.find("#records tbody tr:not(.out)[id=record-1]").is_displayed()
+        assert page.find(f"{page.run('return location.hash')} dl").is_displayed()
+
+
+def test_marks_are_touched_where_they_are(page: Page) -> None:
+    """All but those that share their place with another."""
+    page.open(PHONE)
+    wrong = page.run("""
+    return [...document.querySelectorAll("svg.scatter")].filter((svg) => svg.checkVisibility()).flatMap((svg) => {
+      svg.scrollIntoView({block: "center"});
+      const marks = [...svg.querySelectorAll("a.mark")].map((a) => {
+        const box = a.querySelector(".target").getBoundingClientRect();
+        return [a, box.left + box.width / 2, box.top + box.height / 2];
+      });
+      return marks.filter(([a, x, y]) =>
+        document.elementFromPoint(x, y).closest("a") !== a &&
+        !marks.some(([b, u, v]) => b !== a && Math.hypot(u - x, v - y) < 3.5)
+      ).map(([a]) => a.textContent);
+    });
+    """)
+    assert wrong == []
+
+
+def test_bars_of_stages_are_to_scale(page: Page) -> None:
+    page.open(PHONE)
+    rows = page.run("""
+    return [...document.querySelectorAll(".stack")].filter((e) => e.checkVisibility()).map((stack) => {
+      const [outer, last] = [stack, stack.lastElementChild].map((e) => e.getBoundingClientRect());
+      const asked = [...stack.children].reduce((sum, part) => sum + parseFloat(part.style.width), 0);
+      return [100 * (last.right - outer.left) / outer.width, asked];
+    });
+    """)
+    assert len(rows) > 10
+    assert [row for row in rows if abs(row[0] - row[1]) > 0.3] == []
+
+
+def test_commands_lie_beside_their_copy_button(page: Page) -> None:
+    page.open(PHONE)
+    ends = page.run("""
+    document.querySelectorAll("details").forEach((e) => { e.open = true; });
+    return [...document.querySelectorAll(".command")].map((e) => {
+      const [code, button] = ["code", "button"].map((name) => e.querySelector(name).getBoundingClientRect());
+      const pre = e.querySelector("pre");
+      return [code.right - button.left, pre.scrollWidth - pre.clientWidth];
+    });
+    """)
+    assert len(ends) > 80
+    assert [end for end in ends if end[0] > 0 or end[1] > 0] == []
+
+
+def test_sizes_are_sorted_as_numbers_and_long_tables_scroll(page: Page) -> None:
+    page.open(DESK)
+    page.press("Input")
+    sizes = [text.split("x") for text in page.column("Input") if text != "not recorded"]
+    areas = [int(width) * int(height) for width, height in sizes]
+    assert areas == sorted(areas)
+    assert len(set(areas)) > 2
+    heights = "return [...document.querySelectorAll('.scroll.long')].map((e) => e.getBoundingClientRect().height)"
+    assert [height <= 710 for height in page.run(heights)] == [True, True]
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_long_names_do_not_widen_the_page(page: Page, tmp_path: Path, width: int) -> None:
+    long = "a" * 150
+    record = make_record(long, "b" * 150, {**COMPUTER, "name": "c" * 150})
+    record["accuracy"] |= {"dataset": "d" * 150, "iou": {"e" * 150: 0.5}}
+    records.write(tmp_path, record)
+    records.write(tmp_path, invalid(make_record(long, number=1), "r" * 900))
+    other = Page(page.driver, write_benchmark_report([tmp_path], tmp_path / "page.html", f"mobileseg report {long}"))
+    other.open((width, 800, 1))
+    other.run("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
+    scrolled, visible = other.run("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
+    assert scrolled == visible <= width
 
 
 def test_tap_targets_are_large_enough(page: Page) -> None:

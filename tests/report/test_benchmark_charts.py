@@ -10,15 +10,14 @@ from paddle_mobileseg.report.benchmark_charts import (
     SIZES,
     Point,
     extremes,
-    find_room,
     log_ticks,
-    overlaps,
     scatter,
     series,
     spread,
     step_line,
     thin,
 )
+from paddle_mobileseg.report.benchmark_labels import overlaps
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,8 @@ def parse(svg: str) -> list[ElementTree.Element]:
 
 
 def point(x: float, y: float, **more: object) -> Point:
-    return Point(x, y, **{"label": "net", "title": f"{x} {y}", "href": "#how-1", **more})  # type: ignore[arg-type]
+    given = {"network": "net", "label": "net", "title": f"{x} {y}", "href": "#how-1", **more}
+    return Point(x, y, **given)  # type: ignore[arg-type]
 
 
 def test_scatter_has_a_wide_and_a_narrow_form_with_every_point() -> None:
@@ -115,10 +115,52 @@ def test_kinds_differ_in_shape() -> None:
     assert len(set(drawn.values())) == 4
 
 
+def radius(mark: ElementTree.Element) -> float:
+    return float(next(each for each in mark.iter("circle") if each.get("class") == "target").get("r", ""))
+
+
+def test_what_a_finger_touches_ends_halfway_to_the_next_mark() -> None:
+    points = [point(10, 0.5), point(10.5, 0.5), point(10.51, 0.5), point(20, 0.5), point(20, 0.6)]
+    (chart,) = parse(scatter(points, [], "ms", "mIoU", "t", ("wide",)))
+    marks = list(chart.iter("a"))
+    apart = (centre(marks[1])[0] - centre(marks[0])[0]) / 2
+    assert 3 < apart < 12
+    assert [radius(mark) for mark in marks] == [pytest.approx(apart, abs=0.1), 3, 3, 12, 12]
+
+
+def test_marks_of_other_origins_show_behind_a_measured_one_of_the_same_place() -> None:
+    points = [point(10, 0.5, front=True), point(10, 0.5, kind="imported"), point(10, 0.5, kind="estimated", front=True)]
+    (chart,) = parse(scatter(points, [], "ms", "mIoU", "t", ("wide",)))
+    drawn = [(mark.get("class") or "").split()[1] for mark in chart.iter("a")]
+    assert drawn == ["estimated", "imported", "measured"]
+    square, circle = (list(mark)[-1] for mark in list(chart.iter("a"))[1:])
+    side = float((square.get("d") or "").partition("h")[2].partition("v")[0])
+    assert side / 2 * 2**0.5 > float(circle.get("r", "")) + 1, "the corners of a small square behind a large circle"
+
+
+@pytest.mark.parametrize(
+    ("largest", "ticks", "name"),
+    [(10.0, ["0", "2", "4", "6", "8", "10"], "↑ GMACs"), (20.0, ["1", "2", "5", "10", "20"], "↑ GMACs, logarithmic")],
+)
+def test_sizes_far_apart_are_logarithmic(largest: float, ticks: list[str], name: str) -> None:
+    (chart,) = parse(scatter([point(5, 1.0), point(6, largest)], [], "ms", "GMACs", "t", ("narrow",), zero=True))
+    texts = [(each.get("class"), each.get("text-anchor"), each.text) for each in chart.iter("text")]
+    assert [text for kind, anchor, text in texts if (kind, anchor) == ("tick", "end")] == ticks
+    assert ("axis", None, name) in texts
+
+
+def test_a_label_without_room_is_a_number_or_left_out() -> None:
+    long = "a_network_whose_name_is_wider_than_the_chart_is"
+    points = [point(5, 0.5, label=long, short="7", front=True), point(9, 0.6, label=long)]
+    (chart,) = parse(scatter(points, [], "ms", "mIoU", "t", ("narrow",)))
+    assert [each.text for each in chart.iter("text") if (each.get("class") or "").startswith("label")] == ["7"]
+
+
 def test_labels_never_overlap_where_points_crowd() -> None:
     rng = random.Random(0)
     points = [
-        point(rng.uniform(5, 9), rng.uniform(0.6, 0.65), label=f"some_network_{i}", front=i % 3 == 0) for i in range(60)
+        point(rng.uniform(5, 9), rng.uniform(0.6, 0.65), network=f"{i}", label=f"some_network_{i}", front=i % 3 == 0)
+        for i in range(60)
     ]
     for chart in parse(scatter(points, [], "ms", "mIoU", "t")):
         font = next(size.font for size in SIZES if size.name in (chart.get("class") or ""))
@@ -129,24 +171,6 @@ def test_labels_never_overlap_where_points_crowd() -> None:
                 boxes.append((x - half, y - font * 0.8, x + half, y + font * 0.2))
         assert len(boxes) >= 5
         assert [pair for pair in itertools.combinations(boxes, 2) if overlaps(*pair)] == []
-
-
-def test_room_is_next_to_the_point_or_further_away_or_nowhere() -> None:
-    area = (0.0, 0.0, 100.0, 100.0)
-    assert find_room(50, 50, (20, 10), [], area, 22) == (59, 45, 79, 55)
-    assert find_room(50, 50, (20, 10), [(55, 0, 100, 100)], area, 22) == (21, 45, 41, 55)
-    crowd = [(20, 20, 80, 80)]
-    assert find_room(50, 50, (10, 10), crowd, area, 22) is None
-    assert find_room(50, 50, (10, 10), crowd, area, 125) == (84, 45, 94, 55)
-    assert find_room(50, 50, (20, 10), [(0, 0, 100, 100)], area, 125) is None
-    assert find_room(50, 50, (120, 10), [], area, 125) is None
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"), [((2, 2, 4, 4), False), ((1, 1, 3, 3), True), ((0, 2, 2, 3), False), ((-1, -1, 9, 9), True)]
-)
-def test_boxes_that_touch_do_not_overlap(other: tuple[float, float, float, float], expected: bool) -> None:
-    assert overlaps((0, 0, 2, 2), other) is expected
 
 
 def test_thinning_keeps_both_ends_and_extremes_keep_outliers() -> None:

@@ -130,7 +130,7 @@ def test_samples(made) -> None:
 def test_tables(made) -> None:
     page = report(made)
     assert page.rows["parity"][1:] == [
-        ["dynamic → paddle", "passed", "100.00 %", "100.00 %", "0", "not measured", "0.999", "–", "4", "bundle"],
+        ["dynamic → paddle", "passed", "100 %", "100 %", "0", "not measured", "0.999", "–", "4", "bundle"],
         [
             "dynamic → onnxruntime",
             "passed",
@@ -161,7 +161,7 @@ def test_parity_that_was_only_measured(made) -> None:
     (made.bundle / "deploy.yaml").write_text(yaml.safe_dump(deploy))
     page = report(made)
     assert page.rows["parity"][3] == [
-        *("predict → paddle", "no limit", "98.00 %", "100.00 %", "labels only", "labels only", "none", "-0.0012"),
+        *("predict → paddle", "no limit", "98.00 %", "100 %", "labels only", "labels only", "none", "-0.0012"),
         *("4", "bundle"),
     ]
     assert "Parity failed" not in page.text("")
