@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 
 from paddle_mobileseg.layers import eval_mode
+
+Note = Callable[[nn.Layer, Any, Any], None]
 
 COUNTED = (nn.Conv2D, nn.Linear)  # layers whose multiply-accumulate operations count
 
@@ -34,14 +37,28 @@ def count(network: nn.Layer, size_hw: Sequence[int], channels: int = 3) -> tuple
         macs += layer_macs(layer, output)
 
     counted = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, COUNTED)]
-    hooks = [layer.register_forward_post_hook(add) for layer in counted]
+    run_noting(network, [(layer, add) for layer in counted], size_hw, channels)
+    return trainable_parameters(network), macs
+
+
+def run_noting(
+    network: nn.Layer, notes: Sequence[tuple[nn.Layer, Note]], size_hw: Sequence[int], channels: int
+) -> None:
+    """Run a network once on zeros, in eval mode, with functions that see each call of some of its layers.
+
+    Args:
+        network: left as it was.
+        notes: layers and what is called with (layer, inputs, output) after each of their calls.
+        size_hw: height and width of the input image in pixels.
+        channels: of the input image.
+    """
+    hooks = [layer.register_forward_post_hook(note) for layer, note in notes]
     try:
         with paddle.no_grad(), eval_mode(network):
             network(paddle.zeros([1, channels, *size_hw]))
     finally:
         for hook in hooks:
             hook.remove()
-    return trainable_parameters(network), macs
 
 
 def layer_macs(layer: nn.Layer, output: Tensor) -> int:

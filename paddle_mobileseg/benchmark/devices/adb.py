@@ -24,6 +24,7 @@ from paddle_mobileseg.benchmark.devices.base import (
     DeviceTimeout,
     check_abi,
     check_space,
+    ended_when_late,
     lock,
     quote,
 )
@@ -130,17 +131,8 @@ class AdbDevice:
         # The process writes its number down and becomes the program, so that it can be ended if the connection goes.
         started = ["sh", "-c", 'echo $$ > "$1"; shift; exec "$@"', "sh", self._pid_file(), *argv]
         line = f"cd {self.folder} && {quote(started, environment)}"
-        try:
+        with ended_when_late(self._end_run, f"{argv[0]} did not end within {timeout_s:g} s on {self.label}"):
             return self.client.shell(self._serial(), line, timeout_s)
-        except DeviceTimeout:
-            self._end_run()
-            raise DeviceTimeout(
-                f"{argv[0]} did not end within {timeout_s:g} s on {self.label}; it was killed"
-            ) from None
-        except KeyboardInterrupt:
-            with contextlib.suppress(DeviceError):
-                self._end_run()
-            raise
 
     def wait(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -6,6 +6,7 @@ raises :class:`DeviceLost` may be tried again after :meth:`Device.wait`; any oth
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import getpass
 import hashlib
@@ -13,7 +14,7 @@ import re
 import shlex
 import struct
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -146,6 +147,24 @@ def lock(name: str, label: str) -> IO[bytes]:
             f"{label} is being measured by another process; wait for that: two at once measure each other"
         ) from None
     return file
+
+
+@contextlib.contextmanager
+def ended_when_late(end: Callable[[], object], what: str) -> Iterator[None]:
+    """A program runs on a device within the block: ``end`` ends it when it is too slow, and after Ctrl-C.
+
+    Raises:
+        DeviceTimeout: with ``what``.
+    """
+    try:
+        yield
+    except DeviceTimeout:
+        end()
+        raise DeviceTimeout(f"{what}; it was killed") from None
+    except KeyboardInterrupt:
+        with contextlib.suppress(DeviceError):
+            end()
+        raise
 
 
 def without_address(command: str | None) -> str | None:

@@ -35,6 +35,7 @@ from paddle_mobileseg.benchmark.devices.base import (
     DeviceTimeout,
     check_abi,
     check_space,
+    ended_when_late,
     lock,
     quote,
     split_status,
@@ -237,17 +238,9 @@ class SshDevice:
             self._runs += 1
             note = shlex.quote(f"{self.folder}/.run-{self._token}-{self._runs}")
         start = f"cd {shlex.quote(self.folder)} || exit; {_NOTE_GROUP.format(note)}"
-        try:
-            return self._status(with_status(f"( {start}; {quote(argv, environment)} )") + f"; rm -f {note}", timeout_s)
-        except DeviceTimeout:
-            self._kill_groups()
-            raise DeviceTimeout(
-                f"{argv[0]} did not end within {timeout_s:g} s on {self.label}; it was killed"
-            ) from None
-        except KeyboardInterrupt:
-            with contextlib.suppress(DeviceError):
-                self._kill_groups()
-            raise
+        script = with_status(f"( {start}; {quote(argv, environment)} )") + f"; rm -f {note}"
+        with ended_when_late(self._kill_groups, f"{argv[0]} did not end within {timeout_s:g} s on {self.label}"):
+            return self._status(script, timeout_s)
 
     def wait(self, timeout_s: float) -> None:
         """See :class:`Device`. What still runs from before the disconnect is ended."""

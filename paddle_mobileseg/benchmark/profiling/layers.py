@@ -57,10 +57,7 @@ def layer_table(network: nn.Layer, size_hw: Sequence[int], channels: int = 3) ->
     Raises:
         ValueError: a size that is no two whole numbers above 0.
     """
-    import paddle
-
-    from paddle_mobileseg.layers import eval_mode
-    from paddle_mobileseg.models.complexity import COUNTED
+    from paddle_mobileseg.models.complexity import COUNTED, run_noting
 
     if len(size_hw) != 2 or not all(isinstance(n, int) and n > 0 for n in size_hw):
         raise ValueError(f"size_hw is {size_hw!r}; expected height and width, whole numbers above 0")
@@ -71,13 +68,7 @@ def layer_table(network: nn.Layer, size_hw: Sequence[int], channels: int = 3) ->
         if held[name] or isinstance(layer, COUNTED)
     }
     calls = {name: _Calls() for name in listed}
-    hooks = [layer.register_forward_post_hook(_noting(calls[name])) for name, layer in listed.items()]
-    try:
-        with paddle.no_grad(), eval_mode(network):
-            network(paddle.zeros([1, channels, *size_hw]))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    run_noting(network, [(layer, _noting(calls[name])) for name, layer in listed.items()], size_hw, channels)
     return [
         LayerRow(name, type(layer).__name__, c.input_shape, c.output_shape, held[name], c.macs)
         for (name, layer), c in zip(listed.items(), calls.values(), strict=True)
