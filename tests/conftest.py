@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,7 +24,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """PaddleSeg makes folders below SEG_HOME when imported: keep them out of the home folder."""
+    """PaddleSeg makes folders below SEG_HOME when imported: keep them out of the home folder. Ctrl-C works in the
+    background of a shell too, which ignores it: tests press it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "SEG_HOME" not in os.environ:
         folder = tempfile.mkdtemp(prefix="paddleseg-home-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))

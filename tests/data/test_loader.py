@@ -217,7 +217,6 @@ def test_workers_end_with_their_parent(root: Path) -> None:
 def test_ctrl_c_stops_a_script_with_its_workers(root: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[2]); from test_loader import *\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # tests in the background of a shell ignore it
         "for i, batch in enumerate(train_batches(make(Path(sys.argv[1])), 2, 10**6, seed=0, num_workers=2)):\n"
         "    if i == 0: print(*children(), flush=True)\n"
     )

@@ -50,6 +50,8 @@ def linux(tmp_path: Path) -> Iterator[Board]:
     (tmp_path / "sshd").mkdir()
     server = LocalSshd(tmp_path / "sshd")
     device = server.device()
-    yield Board(device, tmp_path, server, None)
-    device.cleanup()
-    server.stop()
+    try:
+        yield Board(device, tmp_path, server, None)
+        device.cleanup()
+    finally:
+        server.close()

@@ -52,6 +52,7 @@ class LocalSshd:
         self.known_hosts = folder / "known_hosts"
         self.trust()
         self._server: subprocess.Popen[bytes] | None = None
+        self._closed = False
         self._changing = threading.Lock()  # tests stop and start it from threads
         self.start()
 
@@ -84,8 +85,10 @@ class LocalSshd:
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {words[0]} {words[1]}\n")
 
     def start(self) -> None:
+        """Start the server, unless it runs, or the test that had it is over."""
         with self._changing:
-            self._start()
+            if self._server is None and not self._closed:
+                self._start()
 
     def _start(self) -> None:
         path = f"{self.bin}:{os.environ['PATH']}"
@@ -137,6 +140,11 @@ class LocalSshd:
         key = self.key.with_suffix(".pub").read_text()
         script = f'printf \\"{words}\\"; eval \\"$SSH_ORIGINAL_COMMAND\\"'
         (self.folder / "authorized_keys").write_text(f'command="{script}" {key}')
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self._closed = True
+        self.stop()
 
     def command(self, name: str, script: str) -> None:
         """A program that remote commands find before the system's."""

@@ -32,7 +32,7 @@ def server(tmp_path: Path) -> Iterator[LocalSshd]:
     folder.mkdir()
     server = LocalSshd(folder)
     yield server
-    server.stop()
+    server.close()
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSshd]:
     """A server that tests leave as it is."""
     server = LocalSshd(tmp_path_factory.mktemp("quiet"))
     yield server
-    server.stop()
+    server.close()
 
 
 @pytest.fixture(scope="module")
