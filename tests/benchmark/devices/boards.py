@@ -94,7 +94,7 @@ class Board:
 
     def running(self) -> bool:
         """Whether the runner runs, of this device: other tests may run at the same time."""
-        return running(f"{self.work_folder()}/bin/mobileseg_lite_run --model")
+        return running(f"{self.work_folder()}/bin/mobileseg_lite_run", "--model")
 
     def assert_all_ended(self) -> None:
         deadline = time.monotonic() + 20

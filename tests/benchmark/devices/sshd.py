@@ -164,10 +164,12 @@ def children(parent: int) -> list[int]:
     return found
 
 
-def running(pattern: str) -> bool:
-    """Whether a process has this text in its command line."""
+def running(*words: str) -> bool:
+    """Whether a process has these words, one after another, in its command line; a shell that got them in one text has
+    not started the program yet."""
+    wanted = "\0".join(["", *words, ""]).encode()
     for line in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if pattern.encode() in line.read_bytes().replace(b"\0", b" ") and f"/{os.getpid()}/" not in str(line):
+            if wanted in b"\0" + line.read_bytes():
                 return True
     return False

@@ -177,7 +177,7 @@ def test_what_is_too_slow_ends_with_all_that_it_started(device: SshDevice) -> No
     script = f"sleep {LONG} & sleep {LONG}"
     with pytest.raises(DeviceTimeout, match=r"sh did not end within 0\.5 s on .*; it was killed"):
         device.run(["sh", "-c", script], 0.5)
-    assert not running(f"sleep {LONG}")
+    assert not running("sleep", LONG)
     assert device.run(["true"], 10).returncode == 0
     assert os.listdir(device.folder) == []
 
@@ -186,7 +186,7 @@ def test_a_server_that_goes_and_comes_back(server: LocalSshd, device: SshDevice)
     threading.Timer(0.5, server.stop).start()
     with pytest.raises(DeviceLost):
         device.run(["sleep", LONG], 60)
-    assert running(f"sleep {LONG}")  # sshd does not end what it started
+    assert running("sleep", LONG)  # sshd does not end what it started
     with pytest.raises(DeviceLost, match="refused"):
         device.state()
     start = time.monotonic()
@@ -197,7 +197,7 @@ def test_a_server_that_goes_and_comes_back(server: LocalSshd, device: SshDevice)
 
     device.wait(30)
 
-    assert not running(f"sleep {LONG}")
+    assert not running("sleep", LONG)
     assert device.run(["echo", "again"], 10).stdout == "again\n"
 
 
@@ -233,9 +233,9 @@ def test_the_users_configuration(server: LocalSshd, tmp_path: Path) -> None:
     device.check()
     assert device.run(["printf", "a\\nb"], 10).stdout == "a\nb"
     private = device._private
-    assert running(f"ssh -M -S {private}")
+    assert running("ssh", "-M", "-S", f"{private}/control")
     device.cleanup()
-    assert not running(f"-S {private}")
+    assert not running("-S", f"{private}/control")
     assert not (tmp_path / "mine").exists()
 
 
@@ -244,7 +244,7 @@ def test_ctrl_c_ends_what_runs_on_the_board(device: SshDevice) -> None:
     threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         device.run(["sleep", LONG], 60)
-    assert not running(f"sleep {LONG}")
+    assert not running("sleep", LONG)
 
 
 def refused(device: SshDevice) -> str:
@@ -385,14 +385,14 @@ def test_a_killed_computer_leaves_no_connection_and_no_program(server: LocalSshd
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     private = process.stdout.readline().strip()
-    wait_until(lambda: running(f"sleep {LONG}"))
+    wait_until(lambda: running("sleep", LONG))
     process.kill()
     process.wait()
     process.stdout.close()
     device = server.device()
     device.check()
 
-    wait_until(lambda: not running(f"sleep {LONG}") and not running(f"-S {private}"))
+    wait_until(lambda: not running("sleep", LONG) and not running("-S", f"{private}/control"))
     assert device.run(["true"], 10).returncode == 0
     device.cleanup()
     shutil.rmtree(private)

@@ -70,7 +70,7 @@ def test_a_link_that_dies_without_a_word(server: LocalSshd, device: SshDevice, m
     server.stop()
     server.start()
     device.wait(20)
-    assert not running(f"sleep {LONG}")
+    assert not running("sleep", LONG)
     assert device.run(["echo", "again"], 10).stdout == "again\n"
 
 
