@@ -253,6 +253,7 @@ def test_a_result_takes_the_place_of_no_record(run: Run, tmp_path: Path) -> None
         ("compare", *paths, "--json", paths[1]),
         ("choose", "--records", *paths, "--what", "network", "--json", paths[1]),
         ("report", *paths, "--output", paths[1]),
+        ("report", "--run", tmp_path, "--output", paths[1]),
     ):
         status, _, err = run(*words)
         assert (status, err) == (

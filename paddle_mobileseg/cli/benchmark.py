@@ -228,9 +228,6 @@ def add_report(commands: Any) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    from paddle_mobileseg.benchmark.record import refuse_to_replace
-
-    refuse_to_replace(args.output)
     if args.run_dir is not None:
         from paddle_mobileseg.report import write_report
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from paddle_mobileseg import __version__
 from paddle_mobileseg.benchmark import published
-from paddle_mobileseg.benchmark.record import STAGES
+from paddle_mobileseg.benchmark.record import STAGES, refuse_to_replace
 from paddle_mobileseg.files import write_text
 from paddle_mobileseg.report import benchmark_provenance, benchmark_rows, benchmark_sections
 from paddle_mobileseg.report.benchmark_entries import (
@@ -46,8 +46,9 @@ def write_benchmark_report(sources: Sequence[Path], out_html: Path, command: str
     Raises:
         FileNotFoundError: a source is not there.
         ValueError: there is no usable record file in the sources.
-        OSError: the page cannot be written.
+        OSError: the page cannot be written, or would take the place of a record.
     """
+    refuse_to_replace(out_html)
     unreadable: list[str] = []
     found = read_records(sources, unreadable)
     if not found:

@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from paddle_mobileseg import __version__
+from paddle_mobileseg.benchmark.record import refuse_to_replace
 from paddle_mobileseg.data.palette import VOID_COLOUR, check_palette
 from paddle_mobileseg.files import write_text
 from paddle_mobileseg.report import measurements, sections
@@ -59,8 +60,9 @@ def write_report(
         FileNotFoundError: no run folder, one without log and evaluation, or a bundle, record or folder of records that
             is not there.
         ValueError: a damaged file; the message names it.
-        OSError: the page cannot be written.
+        OSError: the page cannot be written, or would take the place of a record.
     """
+    refuse_to_replace(out_html)
     run = read_run(run_dir)
     bundles = [read_bundle(folder) for folder in bundle_dirs]
     entries, said = read_records(run, bundles, records)
