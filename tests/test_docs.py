@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,8 +46,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder like the repository's root after a (quick) demo."""
     root = tmp_path_factory.mktemp("root") / "paddle_mobileseg"
     root.mkdir()
-    for name in ("benchmarks", "configs", "deploy", "docs", "tools"):
+    for name in ("benchmarks", "configs", "deploy", "tools"):
         (root / name).symlink_to(REPOSITORY / name)
+    shutil.copytree(REPOSITORY / "docs", root / "docs")  # which commands of the pages write again
     shared = Path(os.environ.get("MOBILESEG_SHARED", REPOSITORY.parent / "shared"))
     if shared.is_dir():
         (root.parent / "shared").symlink_to(shared)
