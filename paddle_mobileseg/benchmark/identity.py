@@ -86,11 +86,13 @@ def labels(records: Sequence[Record]) -> list[str]:
 
 def _with_differences(names: Sequence[str], settings: Sequence[dict[str, Hashable]]) -> list[str]:
     """Names of which those that are alike have behind them the settings in which they differ."""
+    alike: dict[str, list[dict[str, Hashable]]] = {}
+    for name, own in zip(names, settings, strict=True):
+        alike.setdefault(name, []).append(own)
+    differ = {name: [k for k in group[0] if len({own[k] for own in group}) > 1] for name, group in alike.items()}
     found = []
     for name, own in zip(names, settings, strict=True):
-        alike = [each for each, other in zip(settings, names, strict=True) if other == name]
-        differ = [key for key in own if len({each[key] for each in alike}) > 1]
-        more = ", ".join(f"{key} {shown(own[key])}" for key in differ)
+        more = ", ".join(f"{key} {shown(own[key])}" for key in differ[name])
         found.append(f"{name} ({more})" if more else name)
     return found
 

@@ -249,5 +249,4 @@ def _add_times(made: Record, first: dict[str, Any], finished: dict[str, Any]) ->
     }
     made["protocol"]["turns"] = finished["turns"]
     made["memory"]["peak_resident_bytes"] = finished["peak_resident_bytes"]
-    made["status"] = "invalid" if finished["reasons"] else "ok"
-    made["validity"] = {"valid": not finished["reasons"], "reasons": finished["reasons"]}
+    record.judge(made, finished["reasons"])

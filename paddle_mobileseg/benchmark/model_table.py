@@ -145,7 +145,7 @@ def _published() -> tuple[list[tuple[str, ...]], str]:
     rows: list[tuple[str, ...]] = [("network", "published ms", "conditions", "source")]
     sources: list[str] = []
     for record in sorted(published.records(), key=lambda each: each["model"]["network"]):
-        source = record["origin"]["source"].partition(" Converted from")[0]
+        source = published.source(record)
         if source not in sources:
             sources.append(source)
         figure = published.figure(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,11 +13,14 @@ import numpy as np
 
 from paddle_mobileseg.benchmark.plan import Plan
 from paddle_mobileseg.benchmark.samples import golden_images
+from paddle_mobileseg.data.input_files import find_images
 from paddle_mobileseg.data.preprocess import TransInfo, resize_nearest
 from paddle_mobileseg.data.reading import read_image
 from paddle_mobileseg.runtime.bundle import GOLDEN, Bundle
 from paddle_mobileseg.runtime.session import Session, files_key, output_labels
 
+MOST_IMAGES = 16  # of a folder; they stay in memory
+RUNS_OF_IMAGE = 5  # fewer of each do not tell noise from what images differ by
 TOLERANCE = 0.999  # share of labels, where the export states none
 
 _RANDOM_HW = (512, 512)  # where a graph takes any size and there is no image
@@ -115,7 +119,8 @@ def load_frames(plan: Plan, bundle: Bundle, min_runs: int | None = None) -> Fram
     if plan.frame_hw is not None and not all(type(side) is int and 1 <= side <= 1 << 14 for side in plan.frame_hw):
         raise ValueError(f"frame_hw is {plan.frame_hw}; expected height and width in pixels, 1 to 16384")
     if plan.images is not None:
-        kind, images = "images", [read_image(path) for path in plan.image_files(min_runs)]
+        most = MOST_IMAGES if min_runs is None else max(1, min(MOST_IMAGES, min_runs // RUNS_OF_IMAGE))
+        kind, images = "images", [read_image(path) for path in _image_files(Path(plan.images), most)]
     elif GOLDEN in bundle.about["files"]:
         kind, images = "golden", golden_images(bundle)
         images = [image for image in images if image.shape == images[0].shape]
@@ -123,6 +128,12 @@ def load_frames(plan: Plan, bundle: Bundle, min_runs: int | None = None) -> Fram
         kind, images = "random", [_noise(bundle)]
     size_hw = plan.frame_hw or images[0].shape[:2]
     return Frames(kind, [_resized(image, size_hw) for image in images])
+
+
+def _image_files(source: Path, most: int) -> list[Path]:
+    found = [file.path for file in find_images(source)]
+    step = max(1, len(found) // most)
+    return found[::step][:most]
 
 
 def _noise(bundle: Bundle) -> np.ndarray:

@@ -16,8 +16,6 @@ from paddle_mobileseg.runtime.bundle import Bundle
 from paddle_mobileseg.runtime.session import files_key
 
 LOCAL = "local"
-MOST_IMAGES = 16  # of a folder; they stay in memory
-RUNS_OF_IMAGE = 5  # fewer of each do not tell noise from what images differ by
 
 
 @dataclass(frozen=True)
@@ -58,21 +56,6 @@ class Plan:
             "device": fingerprint,
         }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-
-    def image_files(self, min_runs: int | None = None) -> list[Path]:
-        """Those of :attr:`images` that are measured with, evenly spread; none without it.
-
-        Args:
-            min_runs: timed runs of the protocol: of no more images than get ``RUNS_OF_IMAGE`` runs each.
-
-        Raises:
-            FileNotFoundError, ValueError: no image there.
-        """
-        if self.images is None:
-            return []
-        most = MOST_IMAGES if min_runs is None else max(1, min(MOST_IMAGES, min_runs // RUNS_OF_IMAGE))
-        found = [file.path for file in find_images(self.images)]
-        return found[:: max(1, len(found) // most)][:most]
 
     def _files(self, bundle: Bundle) -> list[Path]:
         return bundle.files_of(files_key(self.backend))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from paddle_mobileseg import networks
 from paddle_mobileseg.benchmark.describe import FORMATS
 from paddle_mobileseg.benchmark.devices import open_device
-from paddle_mobileseg.benchmark.devices.remote_runner import POWER_MODES
+from paddle_mobileseg.benchmark.devices.remote_runner import check_power_mode
 from paddle_mobileseg.benchmark.pipeline import load_frames
 from paddle_mobileseg.benchmark.plan import LOCAL, Plan
 from paddle_mobileseg.child_process import how_it_ended, last_words
@@ -93,8 +93,8 @@ def check(backends: Sequence[str] | None, threads: Sequence[int], device: str, h
         open_device(device)  # nothing is asked of it yet
         if how.get("options"):
             raise ValueError("--backend_options is for this machine; a device takes none")
-        if (mode := how.get("power_mode")) is not None and mode not in POWER_MODES:
-            raise ValueError(f"--power_mode is {mode!r}; expected one of {', '.join(POWER_MODES)}")
+        if how.get("power_mode") is not None:
+            check_power_mode(how["power_mode"])
         for name, value in (("--frame_size", how.get("frame_hw")), ("--profile", how.get("profile"))):
             if value:
                 raise ValueError(f"{name} is for this machine; on a device the network alone is measured")

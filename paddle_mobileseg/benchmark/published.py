@@ -18,6 +18,7 @@ from paddle_mobileseg.benchmark.record import Record
 from paddle_mobileseg.weights import catalog
 
 TABLES = Path(__file__).with_name("published.yml")
+_CONVERTED = " Converted from "
 WRITTEN = "2026-11-21T00:00:00Z"  # when published.yml was
 
 
@@ -50,6 +51,11 @@ def figure(record: Record, what: str = "network") -> tuple[str, float] | None:
     return identity.figure((record["timing"] or {}).get(what))
 
 
+def source(record: Record) -> str:
+    """The source of a published record and its note, without how its number was converted."""
+    return (record["origin"]["source"] or "").partition(_CONVERTED)[0]
+
+
 def conditions(record: Record) -> str:
     """The conditions of a published latency, in a few words; what is not said is called so."""
     model, device, threads = record["model"], record["device"], record["backend"]["threads"]
@@ -67,7 +73,11 @@ def conditions(record: Record) -> str:
 def _record(table: dict[str, Any], row: dict[str, Any]) -> Record:
     made = records_format.empty()
     shape, fps = row["input_shape"], row.get("fps")
-    notes = [table["source"], table.get("note"), None if fps is None else f"Converted from {fps} frames a second."]
+    notes = [
+        table["source"],
+        table.get("note"),
+        None if fps is None else f"{_CONVERTED.strip()} {fps} frames a second.",
+    ]
     where = str(table["device"]["name"] or "accuracy").replace(" ", "_")
     made["id"] = "-".join(["published", row["network"], where, _size(row)])
     made["created"] = WRITTEN

@@ -32,6 +32,7 @@ __all__ = [
     "empty",
     "fail",
     "identify",
+    "judge",
     "read",
     "read_folder",
     "refuse_to_replace",
@@ -122,6 +123,13 @@ def fail(record: Record, kind: str, stage: str | None, message: str) -> Record:
     record["validity"] = {"valid": False, "reasons": []}
     text = message.encode("utf-8", "backslashreplace").decode()  # names of files may be of no encoding
     record["error"] = {"kind": kind, "stage": stage, "message": text}
+    return record
+
+
+def judge(record: Record, reasons: Sequence[str]) -> Record:
+    """Make a record one whose times may be used, or must not be, for these reasons."""
+    record["status"] = "invalid" if reasons else "ok"
+    record["validity"] = {"valid": not reasons, "reasons": list(reasons)}
     return record
 
 

@@ -121,11 +121,12 @@ def regressions(
     now = _grouped(record for record in records if record["status"] != "failed")
     before = _grouped(record for record in baseline if _usable(record, what))
     failures = [record for record in records if record["status"] == "failed" and not _mended(record, now)]
-    broken = [(record, old) for record in failures if (old := _like(record, before))]
+    old = [_like(record, before) for record in failures]
+    broken = [(record, found) for record, found in zip(failures, old, strict=True) if found]
     common = [key for key in now if key in before]
     if not common and not broken:
         raise ValueError(_nothing(records, baseline, before))
-    checked = [_broken(record, len(old)) for record, old in broken]
+    checked = [_broken(record, len(found)) for record, found in broken]
     groups = now | before
     names = dict(zip(groups, identity.labels([group[0] for group in groups.values()]), strict=True))
     checked += [_check(names[key], now[key], before[key], max_ratio, what, level, seed, resamples) for key in common]
@@ -136,7 +137,7 @@ def regressions(
         sorted(checked, key=lambda each: order[each.verdict]),
         sorted(names[key] for key in now if key not in before),
         sorted(names[key] for key in before if key not in now),
-        [f"{identity.label(record)}: {_why(record)}" for record in failures if not _like(record, before)],
+        [f"{identity.label(record)}: {_why(record)}" for record, found in zip(failures, old, strict=True) if not found],
     )
 
 

@@ -130,8 +130,7 @@ def _left(sweep: Sweep, device: Device | None, say: Say) -> list[int]:
         return list(range(len(sweep.plans)))
     fingerprint = _fingerprint(sweep, device)
     problems: list[str] = []
-    good = [each for each in record.read_folder(sweep.output, problems=problems) if each["status"] == "ok"]
-    there = {each["key"] for each in good}
+    there = {each["key"] for each in record.read_folder(sweep.output, problems=problems) if each["status"] == "ok"}
     for problem in problems:
         say(f"passed over: {problem}")
     left = [

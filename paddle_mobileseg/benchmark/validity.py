@@ -29,9 +29,7 @@ def reasons(
     """
     found = list(runs.problems)
     count = len(runs.network)
-    least = max(rules.min_runs, LEAST_RUNS)
-    if count < least:
-        found.append(f"too short: {count} timed runs; at least {least} are needed")
+    found += too_few(count, max(rules.min_runs, LEAST_RUNS))
     if runs.seconds < rules.min_s:
         found.append(f"too short: {runs.seconds:.3g} s of timed runs; at least {rules.min_s:g} s are needed")
     if count == 0:
@@ -73,6 +71,11 @@ def reasons(
             f"{rules.min_ticks:g} are needed"
         )
     return found
+
+
+def too_few(count: int, least: int = LEAST_RUNS) -> list[str]:
+    """The reason against so many timed runs, if they are not enough."""
+    return [] if count >= least else [f"too short: {count} timed runs; at least {least} are needed"]
 
 
 def relative_times(runs: Runs) -> np.ndarray:

@@ -19,12 +19,7 @@ _MARK = 7.0  # half the side of the square that a mark takes
 _DISTANCES = (10, 14, NEAR, 34, 50, 70, FAR)
 _CLEARLY = 1.2  # how many times further away marks of other names are than the label's own
 _SIDES: tuple[Spot, ...] = ((1, 0), (0, 1), (-1, 0), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
-_SHIFTED: tuple[Spot, ...] = (
-    (0.5, 1),
-    (-0.5, 1),
-    (0.5, -1),
-    (-0.5, -1),
-)  # above and below
+_SHIFTED: tuple[Spot, ...] = ((0.5, 1), (-0.5, 1), (0.5, -1), (-0.5, -1))  # above and below
 
 
 @dataclass
@@ -43,6 +38,9 @@ class Rooms:
     lines: Sequence[Box] = ()
     taken: list[Box] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._squares = [(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for (x, y), _ in self.marks]
+
     def find(self, at: Spot, name: str | None, extent: tuple[float, float], farthest: float) -> Box | None:
         """Take the room nearest to a mark, off the lines if it can be; ``None`` where there is none.
 
@@ -53,8 +51,7 @@ class Rooms:
             extent: width and height of the label.
             farthest: how far off the mark the label may be; off the lines it is no further than ``NEAR``.
         """
-        lines = self.lines
-        for reach, avoided in ((min(NEAR, farthest), lines), (farthest, ())):
+        for reach, avoided in ((min(NEAR, farthest), self.lines), (farthest, ())):
             for box in candidates(*at, extent, reach):
                 if self._fits(box, at, name, avoided):
                     self.taken += [box, *leader_boxes(at, box)]
@@ -65,8 +62,7 @@ class Rooms:
         left, top, right, bottom = self.area
         if box[0] < left or box[1] < top or box[2] > right or box[3] > bottom:
             return False
-        squares = [(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for (x, y), _ in self.marks]
-        if any(overlaps(box, other) for other in itertools.chain(squares, self.taken, avoided)):
+        if any(overlaps(box, other) for other in itertools.chain(self._squares, self.taken, avoided)):
             return False
         own = math.dist(at, nearest(box, at))
         if name is None and own > _BESIDE:
@@ -76,7 +72,9 @@ class Rooms:
             return False
         line = leader_boxes(at, box)
         crossed = [
-            square for square, (spot, _) in zip(squares, self.marks, strict=True) if math.dist(spot, at) > 2 * _MARK
+            square
+            for square, (spot, _) in zip(self._squares, self.marks, strict=True)
+            if math.dist(spot, at) > 2 * _MARK
         ]
         return not any(overlaps(part, other) for part in line for other in itertools.chain(crossed, self.taken))
 

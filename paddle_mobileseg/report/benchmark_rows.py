@@ -62,16 +62,9 @@ def _stage_row(entry: Entry, scale: float) -> Row:
     for stage in STAGES:
         value = entry.ms(stage)
         if value is not None and stage not in hidden:
-            parts.append({"css": stage, "name": STAGE_NAMES[stage], "ms": value, "of": _not_median(entry, stage)})
+            parts.append({"css": stage, "name": STAGE_NAMES[stage], "ms": value})
         elif stage == "compute" and whole:
-            parts.append(
-                {
-                    "css": "unsplit",
-                    "name": "network, not split",
-                    "ms": entry.ms("network"),
-                    "of": _not_median(entry, "network"),
-                }
-            )
+            parts.append({"css": "unsplit", "name": "network, not split", "ms": entry.ms("network")})
     for part in parts:
         part["width"] = f"{100 * part['ms'] / scale:.2f}"
     camera = entry.record["input"]["frame_hw"] if entry.ms("frame") is not None else None
@@ -81,16 +74,8 @@ def _stage_row(entry: Entry, scale: float) -> Row:
         "parts": parts,
         "missing": [STAGE_NAMES[stage] for stage in STAGES if entry.ms(stage) is None],
         "frame": entry.ms("frame"),
-        "frame_of": _not_median(entry, "frame"),
         "network": entry.ms("network"),
-        "network_of": _not_median(entry, "network"),
     }
-
-
-def _not_median(entry: Entry, part: str) -> str:
-    """Which statistic a time is, where it is not the median."""
-    statistic = entry.statistic(part)
-    return "" if statistic in (None, "median") else str(statistic)
 
 
 def spreads(entries: Sequence[Entry]) -> list[dict[str, Any]]:

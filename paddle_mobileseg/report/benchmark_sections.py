@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
+from paddle_mobileseg.benchmark import published
 from paddle_mobileseg.benchmark.pareto import front
 from paddle_mobileseg.report.benchmark_charts import MARKS, Point, scatter
 from paddle_mobileseg.report.benchmark_entries import UNKNOWN_DEVICE, Entry, devices, fastest_first, own_entries
@@ -209,8 +210,8 @@ def _front_row(entry: Entry, group: Sequence[Entry], place: int) -> dict[str, An
 
 def _published_tables(group: Sequence[Entry]) -> list[str]:
     """Where the published latencies of a chart are from, and what is to be known of them."""
-    sources = (entry.record["origin"]["source"] or "" for entry in group if entry.kind == "published")
-    return list(dict.fromkeys(filter(None, (source.partition(" Converted from ")[0] for source in sources))))
+    sources = (published.source(entry.record) for entry in group if entry.kind == "published")
+    return list(dict.fromkeys(filter(None, sources)))
 
 
 def size_charts(entries: Sequence[Entry], colours: dict[str, int]) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from paddle_mobileseg.benchmark.pipeline import SessionPipeline, check_parity, load_frames
-from paddle_mobileseg.benchmark.plan import MOST_IMAGES, Plan
+from paddle_mobileseg.benchmark.pipeline import MOST_IMAGES, SessionPipeline, check_parity, load_frames
+from paddle_mobileseg.benchmark.plan import Plan
 from paddle_mobileseg.benchmark.samples import golden_images
 from paddle_mobileseg.runtime.bundle import GOLDEN, describe_files, load_bundle, write_manifest
 from paddle_mobileseg.runtime.session import Session

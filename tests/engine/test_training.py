@@ -27,7 +27,7 @@ from paddle_mobileseg.engine.resuming import TrainingCompleteError
 from paddle_mobileseg.engine.state import seed_iteration
 from paddle_mobileseg.engine.step import loss_parts
 from paddle_mobileseg.engine.trainer import Step
-from tests.processes import children
+from tests.processes import children, wait_until
 
 
 def test_what_a_training_writes(trained: Path) -> None:
@@ -223,11 +223,7 @@ def test_no_worker_outlives_a_command_that_is_stopped(config_file: Path, tmp_pat
         process.send_signal(number)
         messages = process.stderr.read()
     assert len(workers) == 2
-    for _ in range(200):
-        if not any(Path(f"/proc/{pid}").exists() for pid in workers):
-            break
-        time.sleep(0.05)
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 10)
     if number == signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
     else:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from paddle_mobileseg.benchmark import describe, identity, importers
+from paddle_mobileseg.benchmark import describe, identity, importers, record
 from paddle_mobileseg.benchmark.devices.base import Completed, Device, DeviceError, abi_of
 from paddle_mobileseg.benchmark.devices.remote_inputs import (
     Agreement,
@@ -24,10 +24,10 @@ from paddle_mobileseg.benchmark.devices.remote_inputs import (
     write_tensor,
 )
 from paddle_mobileseg.benchmark.devices.remote_runner import (
-    POWER_MODES,
     THEIRS,
     Programs,
     check_claims,
+    check_power_mode,
     our_words,
     parse_runner_line,
     their_words,
@@ -115,8 +115,7 @@ class Job:
                 f"the runner is built for {abi}, but {work.model} is for {work.target}; give the backend lite-arm "
                 "with a runner for ARM, or lite with one for x86"
             )
-        if self._made["backend"]["power_mode"] not in POWER_MODES:
-            raise ValueError(f"--power_mode is {plan.power_mode!r}; expected one of {', '.join(POWER_MODES)}")
+        check_power_mode(self._made["backend"]["power_mode"])
         if THEIRS in self._programs.timed.name and work.inputs[0].dtype != np.float32:
             raise ValueError(f"benchmark_bin takes float32 inputs, but {plan.bundle} takes {work.inputs[0].dtype}")
 
@@ -372,5 +371,4 @@ class Job:
         thermal = self._made["thermal"]
         if any(state and state["throttled"] for state in (thermal["before"], *thermal["during"], thermal["after"])):
             why.append("throttled: the device slowed itself down because of heat or its supply; let it cool down")
-        self._made["status"] = "invalid" if why else "ok"
-        self._made["validity"] = {"valid": not why, "reasons": why}
+        record.judge(self._made, why)

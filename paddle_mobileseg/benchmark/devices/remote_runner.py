@@ -99,6 +99,12 @@ def our_words(
     return words + [word for name, value in settings.items() for word in (f"--{name}", str(value))]
 
 
+def check_power_mode(mode: str) -> None:
+    """ValueError for a power mode that Paddle Lite does not have."""
+    if mode not in POWER_MODES:
+        raise ValueError(f"--power_mode is {mode!r}; expected one of {', '.join(POWER_MODES)}")
+
+
 def their_words(
     program: str, model: str, source: str, x_shape: Sequence[int], target: str, settings: Mapping[str, Any]
 ) -> list[str]:

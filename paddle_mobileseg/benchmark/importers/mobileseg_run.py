@@ -53,7 +53,7 @@ def _record(lines: list[str]) -> Record:
     made["timing"], made["memory"] = sections["timing"], sections["memory"]
     runs = Runs(network=[round(time * 1e6) for time in said["times_ms"]], inputs=[0] * count)
     why = reasons(runs, Protocol(None, 0, 0.0, min_runs=1, min_s=0.0))
-    return texts.judged(made, why + texts.no_warmup(made))
+    return record.judge(made, why + texts.no_warmup(made))
 
 
 def _said(lines: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from paddle_mobileseg.benchmark import record
 from paddle_mobileseg.benchmark.record import Record
-from paddle_mobileseg.benchmark.validity import LEAST_RUNS
+from paddle_mobileseg.benchmark.validity import too_few
 
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)\b)"
 PROGRAM = r"(?<![^\s$#>])[^\s$#>]*"  # its folder, without what a shell puts in front of a command
@@ -169,22 +169,13 @@ def usable(made: Record, why: Sequence[str] = ()) -> Record:
         made: with its ``protocol`` and ``timing``.
         why: further reasons against it.
     """
-    return judged(made, [*why, *_too_short(made), *no_warmup(made)])
-
-
-def judged(made: Record, why: Sequence[str]) -> Record:
-    """Make a record one whose times may be used, or must not be, for these reasons."""
-    made["status"] = "invalid" if why else "ok"
-    made["validity"] = {"valid": not why, "reasons": list(why)}
-    return made
+    return record.judge(made, [*why, *_too_short(made), *no_warmup(made)])
 
 
 def _too_short(made: Record) -> list[str]:
     timing = made["timing"]
     count = next(each["count"] for each in (timing["network"], *timing["stages"].values()) if each is not None)
-    if count is None or count >= LEAST_RUNS:
-        return []
-    return [f"too short: {count} timed runs; at least {LEAST_RUNS} are needed"]
+    return [] if count is None else too_few(count)
 
 
 def no_warmup(made: Record) -> list[str]:

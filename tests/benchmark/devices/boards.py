@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tests.benchmark.devices import stand_in_runner
 from tests.benchmark.devices.fake_adb_server import FakeAdbServer
 from tests.benchmark.devices.sshd import LocalSshd, running
 from tests.deploy.test_lite_cpp import lite_file
+from tests.processes import wait_until
 
 WHERE = "board.lan:2222"
 LAX = {"max_noise": 1e9, "max_drift": 1e9}
@@ -97,10 +97,7 @@ class Board:
         return running(f"{self.work_folder()}/bin/mobileseg_lite_run", "--model")
 
     def assert_all_ended(self) -> None:
-        deadline = time.monotonic() + 20
-        while self.running() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not self.running()
+        wait_until(lambda: not self.running(), 20)
 
 
 def measure(

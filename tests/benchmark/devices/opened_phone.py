@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from paddle_mobileseg.benchmark.devices.adb import AdbDevice
 from tests.benchmark.devices.fake_adb_server import FakeAdbServer
+from tests.processes import wait_until
 
 Start = Callable[..., FakeAdbServer]
 NEEDS_ADB = pytest.mark.skipif(shutil.which("adb") is None, reason="needs Debian's package adb")
@@ -30,7 +30,4 @@ def some_file(path: Path, size: int = 200_000) -> Path:
 
 
 def assert_all_ended(server: FakeAdbServer) -> None:
-    deadline = time.monotonic() + 10
-    while server.phones[0].running() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert server.phones[0].running() == 0
+    wait_until(lambda: server.phones[0].running() == 0, 10)

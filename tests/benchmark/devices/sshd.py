@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from paddle_mobileseg.benchmark.devices.ssh import SshDevice
+from tests.processes import children
 
 
 class LocalSshd:
@@ -121,7 +122,7 @@ class LocalSshd:
         with self._changing:
             if self._server is None:
                 return
-            for process in [*children(self._server.pid), self._server.pid]:
+            for process in [*below(self._server.pid), self._server.pid]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             self._server.wait()
@@ -132,7 +133,7 @@ class LocalSshd:
         """Answer nothing any more, as where the network is gone; :meth:`stop` ends it also then."""
         with self._changing:
             assert self._server is not None
-            for process in [self._server.pid, *children(self._server.pid)]:
+            for process in [self._server.pid, *below(self._server.pid)]:
                 os.kill(process, signal.SIGSTOP)
 
     def greet(self, words: str) -> None:
@@ -152,15 +153,13 @@ class LocalSshd:
         (self.bin / name).chmod(0o755)
 
 
-def children(parent: int) -> list[int]:
+def below(parent: int) -> list[int]:
     """Processes of sshd below the server."""
     found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
+    for pid in children(parent):
         with contextlib.suppress(OSError):
-            text = status.read_text()
-            name, fields = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
-            if int(fields[1]) == parent and name.startswith("sshd"):
-                found += [*children(int(text.split()[0])), int(text.split()[0])]
+            if Path(f"/proc/{pid}/comm").read_text().startswith("sshd"):
+                found += [*below(pid), pid]
     return found
 
 
